@@ -1,0 +1,22 @@
+# Each target is a script of the same name in scripts/.
+
+.DEFAULT_GOAL := help
+.PHONY: help toolchain demo test check bench
+
+help: ## print this list
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+toolchain: ## install what is missing of Elixir and Erlang/OTP into .toolchain, and say what is used
+	@scripts/toolchain
+
+demo: ## kill a node with SIGKILL in mid-write, and recover every session on a new one
+	@scripts/demo
+
+test: ## run every test, in Rust and Elixir, with an S3-compatible server beside them
+	@scripts/test
+
+check: ## formatting, warnings as errors, purity of the machine crate
+	@scripts/check
+
+bench: ## measure
+	@scripts/bench

@@ -1,0 +1,101 @@
+//! What this node knows of the object: the revision that the next commit builds on.
+
+use crate::document::{Document, Header};
+use crate::effect::ETag;
+use crate::error::ErrorKind;
+use crate::slice::{Epoch, TabId, View};
+
+/// The last known state of the object.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Base {
+    /// Not asked yet, or what was known cannot be relied on.
+    Unknown,
+    /// There is no object under any of the session's names.
+    Absent,
+    /// A revision of the object.
+    Stored(Stored),
+    /// Bytes that are no document. Nothing may replace them before a copy is made.
+    Damaged {
+        /// Their version.
+        etag: ETag,
+        /// Which of the session's names.
+        name: usize,
+        /// The copy is made: the next commit may replace them.
+        copied: bool,
+    },
+}
+
+/// One revision, as far as it matters here.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Stored {
+    /// Its version.
+    pub(crate) etag: ETag,
+    /// Which of the session's names it stands under.
+    pub(crate) name: usize,
+    /// What it says of itself.
+    pub(crate) header: Header,
+    /// Its content. Ask `content` instead: what is over has none.
+    pub(crate) document: Document,
+    /// The size of the object.
+    pub(crate) bytes: usize,
+    /// When it was last known to be the current one (monotonic ms).
+    pub(crate) validated_at: u64,
+    /// The store has lost the object although it was alive: it is to be created again as it was.
+    pub(crate) vanished: bool,
+}
+
+impl Stored {
+    /// What can be read of it: nothing once it is buried or expired.
+    pub(crate) fn content(&self, wall: u64) -> Option<&Document> {
+        (!self.header.is_over(wall)).then_some(&self.document)
+    }
+}
+
+impl Base {
+    /// The stored revision, if there is one.
+    pub(crate) fn stored(&self) -> Option<&Stored> {
+        match self {
+            Self::Stored(stored) => Some(stored),
+            Self::Unknown | Self::Absent | Self::Damaged { .. } => None,
+        }
+    }
+
+    /// Whether a commit can be built on it.
+    pub(crate) fn is_known(&self) -> bool {
+        match self {
+            Self::Absent | Self::Stored(_) | Self::Damaged { copied: true, .. } => true,
+            Self::Unknown | Self::Damaged { copied: false, .. } => false,
+        }
+    }
+
+    /// The version to ask about, so that an unchanged object costs no body.
+    pub(crate) fn etag(&self) -> Option<&ETag> {
+        match self {
+            Self::Stored(stored) => Some(&stored.etag).filter(|_| !stored.vanished),
+            Self::Damaged { etag, copied: true, .. } => Some(etag),
+            Self::Unknown | Self::Absent | Self::Damaged { copied: false, .. } => None,
+        }
+    }
+
+    /// The name that it stands under.
+    pub(crate) fn name(&self) -> usize {
+        match self {
+            Self::Stored(stored) => stored.name,
+            Self::Damaged { name, .. } => *name,
+            Self::Unknown | Self::Absent => 0,
+        }
+    }
+
+    /// The highest epoch stored for the tab.
+    pub(crate) fn epoch(&self, view: &View, tab: &TabId) -> Option<Epoch> {
+        self.stored()?.document.epoch(view, tab)
+    }
+
+    /// What a read must answer instead of content.
+    pub(crate) fn error(&self) -> Option<ErrorKind> {
+        match self {
+            Self::Damaged { .. } => Some(ErrorKind::Corrupt),
+            Self::Unknown | Self::Absent | Self::Stored(_) => None,
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! What was accepted and is not yet committed: the fold of the operations since the last batch was frozen.
+//!
+//! Every edit carries the stamp of its acceptance. Per key the newest stamp wins, whoever wrote it, so a batch never
+//! outgrows the state that it describes, and applying two batches in turn equals applying their fold. Edits stay
+//! apart by claim all the same: if one claim turns out to be superseded on another node, exactly its edits are
+//! taken out and what the other claims wrote to the same keys is still there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::command::{ClaimId, RequestId};
+use crate::slice::{Epoch, Json, Key, Slot, View, Vsn};
+
+/// The order of acceptance on this node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Stamp(pub u64);
+
+/// One key's edit: a value, or its removal.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Edit {
+    /// When it was accepted.
+    pub stamp: Stamp,
+    /// The new value; none removes the key.
+    pub value: Option<Json>,
+}
+
+/// Edits of one set of keys, and whether the set was emptied before them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Layer {
+    /// Everything older than this stamp is gone.
+    pub wiped: Option<Stamp>,
+    /// What was set or removed since.
+    pub edits: BTreeMap<Key, Edit>,
+}
+
+impl Layer {
+    fn set(&mut self, stamp: Stamp, key: Key, value: Option<Json>) {
+        self.edits.insert(key, Edit { stamp, value });
+    }
+
+    fn wipe(&mut self, stamp: Stamp) {
+        self.wiped = Some(stamp);
+        self.edits.clear();
+    }
+
+    fn is_empty(&self) -> bool {
+        self.wiped.is_none() && self.edits.is_empty()
+    }
+
+    fn bytes(&self) -> usize {
+        self.edits
+            .iter()
+            .map(|(key, edit)| {
+                key.as_str().len() + edit.value.as_ref().map_or(0, |json| json.as_str().len()) + EDIT_BYTES
+            })
+            .sum()
+    }
+}
+
+/// All that one claim wrote.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ClaimEdit {
+    /// Where it writes.
+    pub slot: Arc<Slot>,
+    /// Its standing against other nodes' claims of the same tab.
+    pub epoch: Epoch,
+    /// Whether the tab is part of the document.
+    pub stores_tab: bool,
+    /// The mount was fresh and its emptying of the tab travels in this edit. If the batch fails, the next one
+    /// must carry it again.
+    pub carries_fresh: bool,
+    /// Edits of `:session` keys.
+    pub session: Layer,
+    /// Edits of `:reconnect` keys.
+    pub tab: Layer,
+    /// The last write in here; 0 when there is none, as in a fresh mount's emptying.
+    pub last_op: u64,
+}
+
+impl ClaimEdit {
+    /// A claim's edit that changes nothing yet.
+    pub fn new(slot: Arc<Slot>, epoch: Epoch, stores_tab: bool) -> Self {
+        Self {
+            slot,
+            epoch,
+            stores_tab,
+            carries_fresh: false,
+            session: Layer::default(),
+            tab: Layer::default(),
+            last_op: 0,
+        }
+    }
+
+    /// Sets or removes keys.
+    pub fn edit(
+        &mut self,
+        stamp: Stamp,
+        session: impl IntoIterator<Item = (Key, Option<Json>)>,
+        tab: impl IntoIterator<Item = (Key, Option<Json>)>,
+    ) {
+        for (key, value) in session {
+            self.session.set(stamp, key, value);
+        }
+        for (key, value) in tab {
+            self.tab.set(stamp, key, value);
+        }
+    }
+
+    /// Empties the slice and the tab.
+    pub fn reset(&mut self, stamp: Stamp) {
+        self.session.wipe(stamp);
+        self.tab.wipe(stamp);
+    }
+
+    /// Empties the tab, as a fresh mount does.
+    pub fn start_fresh(&mut self, stamp: Stamp) {
+        self.tab.wipe(stamp);
+        self.carries_fresh = true;
+    }
+
+    /// Whether applying it would do nothing.
+    pub fn is_empty(&self) -> bool {
+        self.session.is_empty() && self.tab.is_empty()
+    }
+}
+
+/// The fold of accepted operations.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Batch {
+    /// Per claim, what it wrote.
+    pub claims: BTreeMap<ClaimId, ClaimEdit>,
+    /// Slices that a mount has seen: they stay alive although nothing in them changes.
+    pub touched: BTreeSet<(View, Vsn)>,
+    /// Write the document as it is: the store has lost it.
+    pub restore: bool,
+    /// Bury the document as it was before this stamp.
+    pub forgotten: Option<Stamp>,
+    /// Who asked for that.
+    pub forget_requests: Vec<RequestId>,
+    /// How many operations are folded in here.
+    pub ops: u64,
+    /// When the first of them was accepted (monotonic ms).
+    pub since: Option<u64>,
+}
+
+impl Batch {
+    /// Whether there is nothing to commit.
+    pub fn is_empty(&self) -> bool {
+        self.claims.is_empty() && self.touched.is_empty() && !self.restore && self.forgotten.is_none()
+    }
+
+    /// Counts one more operation, accepted now.
+    pub fn accept(&mut self, mono: u64) {
+        self.ops += 1;
+        self.since.get_or_insert(mono);
+    }
+
+    /// The claim's edit, begun if this is its first.
+    pub fn claim(&mut self, claim: ClaimId, slot: &Arc<Slot>, epoch: Epoch, stores_tab: bool) -> &mut ClaimEdit {
+        self.claims.entry(claim).or_insert_with(|| ClaimEdit::new(slot.clone(), epoch, stores_tab))
+    }
+
+    /// Buries the document: what was accepted before has no effect any more.
+    pub fn forget(&mut self, stamp: Stamp, request: RequestId) {
+        for edit in self.claims.values_mut() {
+            edit.session = Layer::default();
+            edit.tab = Layer::default();
+        }
+        self.touched.clear();
+        self.restore = false;
+        self.forgotten = Some(stamp);
+        self.forget_requests.push(request);
+    }
+
+    /// What it takes up in memory and in the document, roughly.
+    pub fn bytes(&self) -> usize {
+        self.claims.values().map(|edit| edit.session.bytes() + edit.tab.bytes() + CLAIM_BYTES).sum()
+    }
+}
+
+/// A key's share of the document beyond its text: quotes, colon, comma, and its node in the map.
+const EDIT_BYTES: usize = 64;
+const CLAIM_BYTES: usize = 256;

@@ -1,0 +1,88 @@
+//! One browser session's document: every slice of it, and the header that says which revision this is.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::limits::Policy;
+use crate::slice::{Epoch, Slice, TabId, View, Vsn};
+use crate::write_id::{WriteId, WriterId};
+
+/// All slices of a browser session.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Document {
+    /// Per view and version of its code.
+    pub views: BTreeMap<View, BTreeMap<Vsn, Slice>>,
+}
+
+impl Document {
+    /// The highest epoch that any version of the view has stored for the tab.
+    pub fn epoch(&self, view: &View, tab: &TabId) -> Option<Epoch> {
+        let slices = self.views.get(view)?;
+        slices.values().filter_map(|slice| slice.tabs.get(tab)).map(|tab| tab.epoch).max()
+    }
+}
+
+/// How far one writer's batches are in an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Applied {
+    /// The highest batch of that writer in this object.
+    pub seq: u64,
+    /// When it was written, in ms since the epoch.
+    pub at: u64,
+}
+
+/// What one revision says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Header {
+    /// Goes up by exactly one with each commit (I5).
+    pub rev: u64,
+    /// The batch that made it. With `rev` it makes the body unique, so that no etag can repeat.
+    pub write: WriteId,
+    /// What settles unknown outcomes (I3): per writer, the highest batch in this object.
+    pub applied: BTreeMap<WriterId, Applied>,
+    /// The last write, in ms since the epoch. Never goes back along the chain of revisions.
+    pub touched_at: u64,
+    /// From then on it reads as not found.
+    pub expires_at: u64,
+    /// A tombstone: the document was forgotten or has expired.
+    pub buried: bool,
+}
+
+impl Header {
+    /// Whether the batch is in this object.
+    pub fn contains(&self, write: WriteId) -> bool {
+        self.applied.get(&write.writer).is_some_and(|applied| applied.seq >= write.seq)
+    }
+
+    /// Whether there is nothing to read here (any more).
+    pub fn is_over(&self, wall: u64) -> bool {
+        self.buried || self.expires_at <= wall
+    }
+}
+
+/// The header that follows `previous` when `write` commits.
+pub fn succeed(previous: Option<&Header>, write: WriteId, wall: u64, buried: bool, policy: &Policy) -> Header {
+    let touched_at = previous.map_or(wall, |header| header.touched_at.max(wall));
+    let mut applied = previous.map(|header| header.applied.clone()).unwrap_or_default();
+    applied.remove(&write.writer);
+    applied.retain(|_, entry| entry.at.saturating_add(policy.applied_age_ms) > wall);
+    while applied.len() >= policy.applied_max.max(1) {
+        let Some(oldest) = applied.iter().min_by_key(|(writer, entry)| (entry.at, **writer)).map(|(writer, _)| *writer)
+        else {
+            break;
+        };
+        applied.remove(&oldest);
+    }
+    applied.insert(write.writer, Applied { seq: write.seq, at: wall });
+    let lifetime = if buried { policy.tombstone_ms } else { policy.ttl_ms };
+    Header {
+        rev: previous.map_or(0, |header| header.rev) + 1,
+        write,
+        applied,
+        touched_at,
+        expires_at: touched_at.saturating_add(lifetime),
+        buried,
+    }
+}

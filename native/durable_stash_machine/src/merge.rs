@@ -1,0 +1,121 @@
+//! `merge(previous document, one batch)`: the only way a document changes (I2).
+//!
+//! Every key that the batch does not name stays byte-equal. Three things go besides, each by its own rule of the
+//! design: tabs beyond the limit, the least recently touched first; slices that nobody touched for a whole TTL; and
+//! everything, when the batch buries the document.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::batch::{Batch, ClaimEdit, Layer, Stamp};
+use crate::command::ClaimId;
+use crate::document::Document;
+use crate::limits::Policy;
+use crate::slice::{Json, Key, Slice, TabId, View, Vsn};
+
+/// What a merge did beyond setting keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Merged {
+    /// Tabs that went because there were too many.
+    pub tabs_evicted: usize,
+}
+
+/// The claims of the batch that another node's later claim of the same tab has overtaken. Their edits must not be
+/// applied (I6).
+pub fn superseded(document: &Document, batch: &Batch) -> Vec<ClaimId> {
+    if batch.forgotten.is_some() {
+        return Vec::new();
+    }
+    let overtaken = |edit: &ClaimEdit| {
+        edit.stores_tab && document.epoch(&edit.slot.view, &edit.slot.tab).is_some_and(|stored| stored > edit.epoch)
+    };
+    batch.claims.iter().filter(|(_, edit)| overtaken(edit)).map(|(claim, _)| *claim).collect()
+}
+
+/// Applies the batch. Whoever calls has taken the superseded claims out of it.
+pub fn merge(document: &mut Document, batch: &Batch, wall: u64, policy: &Policy) -> Merged {
+    if batch.forgotten.is_some() {
+        document.views.clear();
+    }
+    let mut merged = Merged::default();
+    let mut touched = BTreeSet::new();
+    for (view, vsn) in targets(batch) {
+        let slice = document.views.entry(view.clone()).or_default().entry(vsn).or_default();
+        merge_slice(slice, &edits_of(batch, view, vsn), wall);
+        merged.tabs_evicted += evict_tabs(slice, policy.tabs_per_view);
+        touched.insert((view.clone(), vsn));
+    }
+    for (view, vsn) in &batch.touched {
+        if let Some(slice) = document.views.get_mut(view).and_then(|slices| slices.get_mut(vsn)) {
+            slice.touched_at = slice.touched_at.max(wall);
+        }
+    }
+    forget_untouched(document, &touched, wall, policy.ttl_ms);
+    merged
+}
+
+/// Applies layers of edits to a set of keys: per key the newest stamp wins, and nothing older than the newest
+/// wipe survives.
+pub fn overlay<'a>(data: &mut BTreeMap<Key, Json>, layers: impl Iterator<Item = &'a Layer> + Clone) {
+    let wiped = layers.clone().filter_map(|layer| layer.wiped).max();
+    if wiped.is_some() {
+        data.clear();
+    }
+    let mut newest: BTreeMap<&Key, (Stamp, &Option<Json>)> = BTreeMap::new();
+    for (key, edit) in layers.flat_map(|layer| &layer.edits) {
+        let survives = wiped.is_none_or(|wipe| edit.stamp >= wipe);
+        let wins = newest.get(key).is_none_or(|(stamp, _)| edit.stamp > *stamp);
+        if survives && wins {
+            newest.insert(key, (edit.stamp, &edit.value));
+        }
+    }
+    for (key, (_, value)) in newest {
+        match value {
+            Some(json) => data.insert(key.clone(), json.clone()),
+            None => data.remove(key),
+        };
+    }
+}
+
+fn targets(batch: &Batch) -> BTreeSet<(&View, Vsn)> {
+    let named = batch.claims.values().filter(|edit| !edit.is_empty());
+    named.map(|edit| (&edit.slot.view, edit.slot.vsn)).collect()
+}
+
+fn edits_of<'a>(batch: &'a Batch, view: &View, vsn: Vsn) -> Vec<&'a ClaimEdit> {
+    let of_slice = |edit: &&ClaimEdit| edit.slot.view == *view && edit.slot.vsn == vsn && !edit.is_empty();
+    batch.claims.values().filter(of_slice).collect()
+}
+
+fn merge_slice(slice: &mut Slice, edits: &[&ClaimEdit], wall: u64) {
+    slice.touched_at = slice.touched_at.max(wall);
+    overlay(&mut slice.data, edits.iter().map(|edit| &edit.session));
+    let tabs: BTreeSet<&TabId> = edits.iter().filter(|edit| edit.stores_tab).map(|edit| &edit.slot.tab).collect();
+    for id in tabs {
+        let of_tab = || edits.iter().filter(|edit| edit.stores_tab && edit.slot.tab == *id);
+        let tab = slice.tabs.entry(id.clone()).or_default();
+        tab.touched_at = tab.touched_at.max(wall);
+        tab.epoch = of_tab().map(|edit| edit.epoch).fold(tab.epoch, Ord::max);
+        overlay(&mut tab.data, of_tab().map(|edit| &edit.tab));
+    }
+}
+
+fn evict_tabs(slice: &mut Slice, limit: usize) -> usize {
+    let excess = slice.tabs.len().saturating_sub(limit.max(1));
+    if excess > 0 {
+        let mut by_age: Vec<_> = slice.tabs.iter().map(|(id, tab)| (tab.touched_at, tab.epoch, id.clone())).collect();
+        by_age.sort();
+        for (_, _, id) in by_age.into_iter().take(excess) {
+            slice.tabs.remove(&id);
+        }
+    }
+    excess
+}
+
+fn forget_untouched(document: &mut Document, touched: &BTreeSet<(View, Vsn)>, wall: u64, ttl_ms: u64) {
+    for (view, slices) in &mut document.views {
+        slices.retain(|vsn, slice| {
+            slice.touched_at.saturating_add(ttl_ms) > wall || touched.contains(&(view.clone(), *vsn))
+        });
+    }
+    document.views.retain(|_, slices| !slices.is_empty());
+}

@@ -1,0 +1,77 @@
+//! Where a frozen batch stands. The order of these phases is what makes outcomes honest (I3, I7):
+//!
+//! ```text
+//!            build                PUT                    written
+//!  pending ─────────> Ready ───────────────> Sending ──────────────> saved
+//!                       ^                      │ lost, unknown
+//!                       │ not in the object    v
+//!                       └────────────────── Resolving ─────────────> saved (it was ours)
+//!                                             GET that left after the PUT was answered
+//! ```
+//!
+//! A batch keeps its number from freezing to its end. While its outcome is open nothing is added to it, the bytes are
+//! sent again only with the precondition that they were built for, and only a read decides what became of them.
+
+use bytes::Bytes;
+
+use crate::base::Stored;
+use crate::batch::Batch;
+use crate::document::{Document, Header};
+use crate::effect::{Attempt, ETag, Precondition};
+
+/// A batch under its number.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Frozen {
+    /// What it changes.
+    pub(crate) batch: Batch,
+    /// Its number among this writer's batches.
+    pub(crate) seq: u64,
+    /// Its bytes, for one precondition. None before the first PUT and after the object has moved.
+    pub(crate) built: Option<Built>,
+    /// Where it stands.
+    pub(crate) flight: Flight,
+    /// A PUT of the present bytes is unaccounted for: it may be applied, or may yet be. "Failed" cannot be said then.
+    pub(crate) may_land: bool,
+    /// PUTs sent so far.
+    pub(crate) attempts: u32,
+    /// Failures in a row: the exponent of the backoff.
+    pub(crate) failures: u32,
+    /// What to build on instead of the base, when the store insists on an older revision: the compare-and-swap is
+    /// the judge of who is right.
+    pub(crate) insisted: Option<Box<Stored>>,
+}
+
+/// The bytes of a batch on one revision.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Built {
+    /// When they may be applied.
+    pub(crate) precondition: Precondition,
+    /// The object.
+    pub(crate) body: Bytes,
+    /// What the object says of itself.
+    pub(crate) header: Header,
+    /// What is in it.
+    pub(crate) document: Document,
+    /// The object under an older secret that it replaces.
+    pub(crate) replaces: Option<(usize, ETag)>,
+}
+
+/// The phase of a frozen batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Flight {
+    /// To be sent at this moment (monotonic ms).
+    Ready {
+        /// When.
+        at: u64,
+    },
+    /// A PUT is in flight.
+    Sending {
+        /// Which.
+        attempt: Attempt,
+    },
+    /// A GET must tell what became of the PUT; only one that left after the PUT was answered can.
+    Resolving {
+        /// GETs up to this one left too early.
+        after: Attempt,
+    },
+}

@@ -1,0 +1,108 @@
+//! Thousands of seeded worlds, each checked against the promises of the design on every step.
+//!
+//! A failing seed is printed; `DURABLE_STASH_SEED=<seed>` replays it alone with its whole trace.
+//! `DURABLE_STASH_SEEDS=<count>` runs more of them.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)]
+
+mod support;
+
+use support::history::Counts;
+use support::world::World;
+
+const STEPS: u64 = 120;
+const SEEDS: u64 = 10_000;
+
+#[test]
+fn no_seed_breaks_a_promise() {
+    if let Some(seed) = number("DURABLE_STASH_SEED") {
+        return replay(seed);
+    }
+    let seeds = number("DURABLE_STASH_SEEDS").unwrap_or(SEEDS);
+    let mut total = Counts::default();
+    for seed in 0..seeds {
+        let mut world = World::new(seed, false);
+        if let Err(broken) = world.run(STEPS) {
+            panic!(
+                "seed {seed}: {broken}\nreplay: DURABLE_STASH_SEED={seed} cargo test -p durable_stash_machine --test simulation"
+            );
+        }
+        add(&mut total, &world.history.told);
+    }
+    println!("{seeds} seeds: {total:?}");
+    assert_reached(&total);
+}
+
+#[test]
+fn the_same_seed_makes_the_same_history() {
+    for seed in [3, 17, 4242] {
+        let run = || {
+            let mut world = World::new(seed, true);
+            let verdict = world.run(STEPS);
+            (verdict, world.trace, world.history.told)
+        };
+        assert_eq!(run(), run(), "seed {seed}");
+    }
+}
+
+/// A simulation that never meets a conflict proves nothing.
+fn assert_reached(total: &Counts) {
+    let Counts {
+        saved,
+        failed,
+        unknown,
+        rejected,
+        superseded,
+        reads,
+        conflicts,
+        resolved_saved,
+        resolved_unsaved,
+        commits,
+        crashes,
+        stale,
+    } = *total;
+    let reached = [
+        saved,
+        failed,
+        unknown,
+        rejected,
+        superseded,
+        reads,
+        conflicts,
+        resolved_saved,
+        resolved_unsaved,
+        commits,
+        crashes,
+        stale,
+    ];
+    assert!(reached.iter().all(|count| *count > 0), "some state was never reached: {total:?}");
+}
+
+fn replay(seed: u64) {
+    let mut world = World::new(seed, true);
+    let verdict = world.run(STEPS);
+    for line in &world.trace {
+        println!("{line}");
+    }
+    verdict.unwrap();
+}
+
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} takes a whole number, not {text:?}")))
+}
+
+fn add(total: &mut Counts, one: &Counts) {
+    total.saved += one.saved;
+    total.failed += one.failed;
+    total.unknown += one.unknown;
+    total.rejected += one.rejected;
+    total.superseded += one.superseded;
+    total.reads += one.reads;
+    total.stale += one.stale;
+    total.conflicts += one.conflicts;
+    total.resolved_saved += one.resolved_saved;
+    total.resolved_unsaved += one.resolved_unsaved;
+    total.commits += one.commits;
+    total.crashes += one.crashes;
+}
