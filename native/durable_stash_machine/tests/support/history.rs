@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use durable_stash_machine::document::Document;
-use durable_stash_machine::{ClaimId, Key, Outcome, ReadAnswer, Slot, TabId, View, Vsn, WriteId};
+use durable_stash_machine::{ClaimId, Key, Outcome, ReadAnswer, RequestId, Slot, TabId, View, Vsn, WriteId};
 
 use super::store::{Store, Version};
 
@@ -185,7 +185,11 @@ impl History {
         if seen.contains(&value) {
             return Err(format!("I3: {value} came back at {place:?}"));
         }
-        if !self.skewed && !forgotten && place.tab.is_some() && seen.last().is_some_and(|last| mounts(last) > mounts(&value)) {
+        if !self.skewed
+            && !forgotten
+            && place.tab.is_some()
+            && seen.last().is_some_and(|last| mounts(last) > mounts(&value))
+        {
             return Err(format!("I6: {value} of a superseded mount replaced a later one's at {place:?}"));
         }
         seen.push(value);
@@ -249,6 +253,17 @@ impl History {
             removal.settled_tick = Some(tick);
         }
         Ok(())
+    }
+
+    /// A request to bury the document was answered. It is known by its number, as a claim's operation is.
+    pub fn forgotten(&mut self, run: u64, request: RequestId, outcome: Outcome) {
+        let asked = |removal: &&mut Removal| {
+            removal.run == run && removal.op == request.0 && matches!(removal.scope, Scope::Everything)
+        };
+        for removal in self.removals.iter_mut().filter(asked) {
+            removal.failed = matches!(outcome, Outcome::Failed(_));
+            removal.settled_tick = Some(self.tick);
+        }
     }
 
     fn tell(&mut self, value: u64, told: Told) {

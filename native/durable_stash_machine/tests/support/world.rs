@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
 use durable_stash_machine::{
-    ClaimId, Command, Conflict, Effect, ErrorKind, Event, Fence, GetOutcome, Incident, Json, Key, Notice, Now, Outcome,
-    Policy, PutOutcome, Refusal, RequestId, Session, Slot, Start, TabId, View, Vsn, WriterId,
+    ClaimId, Command, Conflict, Effect, ErrorKind, Event, Fence, GetOutcome, Incident, Json, Key, Notice, Now, Policy,
+    PutOutcome, Refusal, RequestId, Session, Slot, Start, TabId, View, Vsn, WriterId,
 };
 
 use super::history::{History, Place, Removal, Scope, Told, Verdict, Write};
@@ -367,17 +367,8 @@ impl World {
                     Err(_) => Ok(()),
                 }
             }
-            Notice::Forgotten { outcome, .. } => {
-                if matches!(outcome, Outcome::Failed(_)) {
-                    for removal in self
-                        .history
-                        .removals
-                        .iter_mut()
-                        .filter(|removal| removal.run == run && matches!(removal.scope, Scope::Everything))
-                    {
-                        removal.failed = true;
-                    }
-                }
+            Notice::Forgotten { request, outcome } => {
+                self.history.forgotten(run, request, outcome);
                 Ok(())
             }
             Notice::Happened(Incident::Conflict(Conflict::Moved)) => {
@@ -556,8 +547,8 @@ impl World {
         let scope = Scope::Everything;
         self.history.removals.push(Removal {
             run,
-            claim: ClaimId(0),
-            op: 0,
+            claim: NOBODY,
+            op: self.next_request,
             tick,
             scope,
             failed: false,
@@ -597,3 +588,6 @@ impl World {
         }
     }
 }
+
+/// Who asks to forget: no LiveView's claim.
+const NOBODY: ClaimId = ClaimId(0);
