@@ -1,0 +1,22 @@
+//! The stores: in memory, on a disk, on S3.
+
+mod disk;
+mod memory;
+mod s3;
+
+use std::sync::Arc;
+
+use crate::config::{Backend, Config};
+use crate::error::Error;
+use crate::store::Store;
+
+pub use self::memory::{Contention, Counts, EtagMode, Fault, MemoryStore};
+
+/// The store that the configuration names, under its prefix. Nothing is asked of it yet.
+pub fn open(config: &Config) -> Result<Arc<dyn Store>, Error> {
+    Ok(match &config.backend {
+        Backend::Memory(store) => Arc::new(store.prefixed(&config.prefix, config.largest_body())),
+        Backend::Disk { path } => Arc::new(disk::DiskStore::open(path, &config.prefix, config.largest_body())?),
+        Backend::S3(s3) => Arc::new(s3::S3Store::open(s3, config)?),
+    })
+}

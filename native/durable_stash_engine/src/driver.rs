@@ -1,0 +1,375 @@
+//! One task per live session. It feeds the machine and carries out what the machine says; it decides nothing.
+//!
+//! Each turn: one input, then every effect and every notice, then the one timer (the machine's contract). Requests to
+//! the store run as tasks of their own and come back as inputs: the driver never waits for one of them alone.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use durable_stash_machine::{
+    ClaimId, Command, Effect, Event, Incident, Notice, Now, Outcome, ReadAnswer, RequestId, Session, Slot, Start,
+};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::JoinSet;
+
+use crate::budget::Share;
+use crate::engine::Shared;
+use crate::error::{Error, Failure};
+use crate::handle::{HandleState, Ticket};
+use crate::observer::EngineEvent;
+use crate::registry::{Cell, Wake};
+use crate::stats::up;
+use crate::tasks::Task;
+
+/// What a session's driver is fed, beside the store's answers and the time.
+pub(crate) enum Input {
+    Claim { handle: Arc<HandleState>, command: Command },
+    Write { handle: Arc<HandleState>, command: Command, share: Share },
+    Read { slot: Arc<Slot>, claim: Option<ClaimId>, reply: Ticket<Result<ReadAnswer, Error>> },
+    Forget { reply: Ticket<Result<(), Error>> },
+    Release(ClaimId),
+    Drain,
+    Stop,
+}
+
+/// Drives one session, from its first input until it has nothing more to do.
+pub(crate) struct Driver {
+    shared: Arc<Shared>,
+    cell: Arc<Cell>,
+    session: Session,
+    inputs: UnboundedReceiver<Input>,
+    requests: JoinSet<Event>,
+    /// The handles that notices may concern: the live ones, and those that are gone with writes still open.
+    handles: HashMap<ClaimId, Arc<HandleState>>,
+    released: Vec<ClaimId>,
+    reads: HashMap<RequestId, Ticket<Result<ReadAnswer, Error>>>,
+    forgets: HashMap<RequestId, Ticket<Result<(), Error>>>,
+    next_request: u64,
+    /// What this session's unsaved writes take of the engine's account.
+    share: Share,
+    /// When a LiveView last asked for something (monotonic ms).
+    last_asked: u64,
+    draining: bool,
+    end: End,
+    _task: Task,
+}
+
+/// How a driver ends.
+enum End {
+    Crashed(String),
+    Stopped,
+    Retired,
+}
+
+impl Driver {
+    pub(crate) fn new(shared: Arc<Shared>, wake: Wake, minted: bool) -> Self {
+        let Wake { cell, fence, handles, inputs, task } = wake;
+        let start = Start {
+            seed: shared.seeds.next(),
+            seq_floor: shared.seq_floor.load(Relaxed),
+            names: cell.key().names().len(),
+            minted,
+            fence,
+        };
+        let writer = cell.key().writer(shared.writer, cell.own_secrets);
+        let session = Session::new(writer, shared.policy.clone(), start);
+        Self {
+            session,
+            inputs,
+            requests: JoinSet::new(),
+            handles: handles.into_iter().map(|handle| (handle.claim, handle)).collect(),
+            released: Vec::new(),
+            reads: HashMap::new(),
+            forgets: HashMap::new(),
+            next_request: 0,
+            share: shared.budget.empty_share(),
+            last_asked: shared.clock.now().mono,
+            draining: false,
+            // Whatever ends it without saying how is an error of ours.
+            end: End::Crashed("the task was dropped".to_owned()),
+            _task: task,
+            shared,
+            cell,
+        }
+    }
+
+    /// Runs until the session is idle for long enough, the engine stops, or something breaks.
+    pub(crate) async fn run(mut self) {
+        let mut not_before = 0;
+        loop {
+            let deadline = self.deadline().map(|deadline| deadline.max(not_before));
+            let clock = self.shared.clock.clone();
+            // In this order, so that a run can be repeated; a deadline that inputs hold off is met in `turn`.
+            let turned = tokio::select! {
+                biased;
+                Some(answered) = self.requests.join_next() => match answered {
+                    Ok(event) => self.turn(|driver, now| driver.session.handle(now, event)),
+                    // The request broke inside the store. Which attempt it was is lost with it, and so is the session.
+                    Err(broken) => Err(broken.to_string()),
+                },
+                input = self.inputs.recv() => match input {
+                    None | Some(Input::Stop) => {
+                        self.end = End::Stopped;
+                        return;
+                    }
+                    Some(input) => self.turn(|driver, now| driver.take(input, now)),
+                },
+                () = clock.sleep_until(deadline.unwrap_or(u64::MAX)) => {
+                    // A deadline that stays where it is must not keep the task spinning.
+                    not_before = clock.now().mono + 1;
+                    self.turn(|_, _| ())
+                }
+            };
+            if let Err(message) = turned {
+                self.end = End::Crashed(message);
+                return;
+            }
+            if self.may_leave() && self.leave() {
+                self.end = End::Retired;
+                return;
+            }
+        }
+    }
+
+    /// One turn of the machine's contract. A panic in it is this session's end and nobody else's (fault 44).
+    fn turn(&mut self, input: impl FnOnce(&mut Self, Now)) -> Result<(), String> {
+        let now = self.shared.clock.now();
+        let turn = AssertUnwindSafe(|| {
+            input(self, now);
+            if self.session.poll_timeout().is_some_and(|deadline| deadline <= now.mono) {
+                self.session.timeout(now);
+            }
+            while let Some(effect) = self.session.poll_effect() {
+                self.start(effect);
+            }
+            while let Some(notice) = self.session.poll_notice() {
+                self.tell(notice);
+            }
+            self.share.resize(self.session.unsaved_bytes());
+            self.forget_released();
+        });
+        // The session is dropped after a panic, so that nobody sees what it left half done.
+        catch_unwind(turn).map_err(|panic| panic_message(&*panic))
+    }
+
+    fn take(&mut self, input: Input, now: Now) {
+        match input {
+            Input::Claim { handle, command } => {
+                self.handles.insert(handle.claim, handle);
+                self.last_asked = now.mono;
+                self.session.command(now, command);
+            }
+            Input::Write { handle, command, share } => {
+                self.handles.insert(handle.claim, handle);
+                self.last_asked = now.mono;
+                self.session.command(now, command);
+                // Before the queue's share is dropped: the account must not sink in between.
+                self.share.resize(self.session.unsaved_bytes());
+                drop(share);
+            }
+            Input::Read { slot, claim, reply } => {
+                self.last_asked = now.mono;
+                let request = self.number();
+                self.reads.insert(request, reply);
+                self.session.command(now, Command::Read { request, slot, claim });
+            }
+            Input::Forget { reply } => {
+                self.last_asked = now.mono;
+                let request = self.number();
+                self.forgets.insert(request, reply);
+                self.session.command(now, Command::Forget { request });
+            }
+            Input::Release(claim) => {
+                self.released.push(claim);
+                self.session.command(now, Command::Release { claim });
+            }
+            Input::Drain => {
+                self.draining = true;
+                self.session.command(now, Command::Drain);
+            }
+            // `run` ends before.
+            Input::Stop => {}
+        }
+    }
+
+    fn start(&mut self, effect: Effect) {
+        let (shared, names) = (self.shared.clone(), self.cell.key().names().clone());
+        self.requests.spawn(async move {
+            let requests = &shared.requests;
+            match effect {
+                Effect::Get { attempt, name, unless } => {
+                    Event::Got { attempt, outcome: requests.get(&names[name], unless.as_ref()).await }
+                }
+                Effect::Put { attempt, name, body, precondition } => {
+                    Event::Put { attempt, outcome: requests.put(&names[name], body, &precondition).await }
+                }
+                Effect::Quarantine { attempt, name, body } => {
+                    let aside = names[name].aside(&body);
+                    Event::Quarantined { attempt, ok: requests.put_aside(&aside, body).await }
+                }
+            }
+        });
+    }
+
+    fn tell(&mut self, notice: Notice) {
+        let counters = &self.shared.counters;
+        match notice {
+            Notice::Settled { claim, op, outcome } => {
+                let Some(handle) = self.handles.get(&claim) else { return };
+                let count = handle.settle(op, outcome);
+                let counter = match outcome {
+                    Outcome::Saved { .. } => &counters.saved_ops,
+                    Outcome::Failed(_) => &counters.failed_ops,
+                    Outcome::Unknown => &counters.unknown_ops,
+                };
+                counter.fetch_add(count, Relaxed);
+                self.settled(count);
+            }
+            Notice::Rejected { claim, op, kind } => {
+                let Some(handle) = self.handles.get(&claim) else { return };
+                let count = handle.reject(op, kind);
+                counters.rejected.fetch_add(count, Relaxed);
+                self.settled(count);
+            }
+            Notice::Superseded { claim } => {
+                up(&counters.superseded);
+                if let Some(handle) = self.handles.get(&claim) {
+                    handle.supersede();
+                }
+                self.shared.observer.happened(EngineEvent::Superseded { session: self.cell.key().tag() });
+            }
+            Notice::Read { request, answer } => {
+                up(&counters.reads);
+                if let Some(reply) = self.reads.remove(&request) {
+                    reply.answer(answer.map_err(Error::from));
+                }
+            }
+            Notice::Forgotten { request, outcome } => {
+                if let Some(reply) = self.forgets.remove(&request) {
+                    reply.answer(match outcome {
+                        Outcome::Saved { .. } => Ok(()),
+                        Outcome::Failed(kind) => Err(kind.into()),
+                        Outcome::Unknown => Err(Failure::OutcomeUnknown.into()),
+                    });
+                }
+            }
+            Notice::Happened(incident) => {
+                self.count(&incident);
+                let session = self.cell.key().tag();
+                self.shared.observer.happened(EngineEvent::Session { session, incident });
+            }
+        }
+    }
+
+    fn settled(&self, count: u64) {
+        self.shared.counters.unsaved_ops.fetch_sub(count, Relaxed);
+    }
+
+    fn count(&self, incident: &Incident) {
+        let counters = &self.shared.counters;
+        match incident {
+            Incident::Committed { .. } => up(&counters.commits),
+            Incident::Conflict(_) => up(&counters.conflicts),
+            Incident::Resolved { .. } => up(&counters.resolved),
+            Incident::Retry { .. } => up(&counters.retries),
+            Incident::StaleServed => up(&counters.stale_served),
+            Incident::StaleRead => up(&counters.stale_reads),
+            Incident::Quarantined => up(&counters.quarantined),
+            Incident::Corrupt => up(&counters.corrupt),
+            Incident::NewerFormat => up(&counters.newer_format),
+            Incident::Rekeyed => up(&counters.rekeyed),
+            Incident::Expired => up(&counters.expired),
+            Incident::TabsEvicted { count } => {
+                counters.tabs_evicted.fetch_add(*count as u64, Relaxed);
+            }
+        }
+    }
+
+    /// A handle that is gone is kept until its last write has an outcome.
+    fn forget_released(&mut self) {
+        let handles = &mut self.handles;
+        self.released.retain(|claim| match handles.get(claim) {
+            Some(handle) if handle.open_writes() > 0 => true,
+            _ => {
+                handles.remove(claim);
+                false
+            }
+        });
+    }
+
+    fn deadline(&self) -> Option<u64> {
+        let leaving = self.is_at_rest().then_some(self.last_asked + self.shared.idle_after_ms);
+        [self.session.poll_timeout(), leaving].into_iter().flatten().min()
+    }
+
+    fn is_at_rest(&self) -> bool {
+        self.session.is_idle() && self.requests.is_empty() && self.reads.is_empty() && self.forgets.is_empty()
+    }
+
+    fn may_leave(&self) -> bool {
+        let long_enough = || self.shared.clock.now().mono >= self.last_asked + self.shared.idle_after_ms;
+        self.is_at_rest() && (self.draining || long_enough())
+    }
+
+    /// Leaves memory, unless an input has just arrived.
+    fn leave(&mut self) -> bool {
+        let Self { shared, cell, inputs, session, .. } = self;
+        let fence = || {
+            // Before anybody can wake a successor: it must not use a number of ours again.
+            shared.seq_floor.fetch_max(session.last_seq(), Relaxed);
+            let blank = Session::new(shared.writer, shared.policy.clone(), Start::default());
+            std::mem::replace(session, blank).into_fence()
+        };
+        shared.registry.retire(cell, || inputs.is_empty(), fence)
+    }
+
+    fn number(&mut self) -> RequestId {
+        self.next_request += 1;
+        RequestId(self.next_request)
+    }
+}
+
+impl Drop for Driver {
+    /// However it ended, nobody is left waiting: replies that are still here are answered as their tickets drop.
+    fn drop(&mut self) {
+        let counters = &self.shared.counters;
+        let failure = match &self.end {
+            End::Retired => {
+                up(&counters.evicted);
+                return;
+            }
+            End::Stopped => Failure::EngineDown,
+            End::Crashed(message) => {
+                up(&counters.crashed);
+                let (session, message) = (self.cell.key().tag(), message.clone());
+                self.shared.observer.happened(EngineEvent::Crashed { session, message });
+                Failure::SessionDown
+            }
+        };
+        // A request of ours may still be on its way: no successor may use its number, nor one it was about to take.
+        self.shared.seq_floor.fetch_max(self.session.last_seq().saturating_add(1), Relaxed);
+        let opened = self.shared.registry.bury(&self.cell, failure.clone());
+        self.handles.extend(opened.into_iter().map(|handle| (handle.claim, handle)));
+        // Nothing can arrive any more. What is left has writes of handles that may be gone.
+        while let Ok(input) = self.inputs.try_recv() {
+            if let Input::Write { handle, .. } = input {
+                self.handles.insert(handle.claim, handle);
+            }
+        }
+        let lost: u64 = self.handles.values().map(|handle| handle.go_down(failure.clone())).sum();
+        counters.unknown_ops.fetch_add(lost, Relaxed);
+        counters.lost_ops.fetch_add(lost, Relaxed);
+        if lost > 0 {
+            up(&counters.lost_sessions);
+        }
+        self.settled(lost);
+    }
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without a message".to_owned())
+}

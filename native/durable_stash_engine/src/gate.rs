@@ -1,0 +1,149 @@
+//! Whether writes may leave, and how the engine is.
+//!
+//! No PUT leaves before the boot probe has seen the store keep to compare-and-swap. Reads go on meanwhile.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use crate::error::Failure;
+use crate::observer::{EngineEvent, Observer};
+
+/// How the engine is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// In a word.
+    pub state: HealthState,
+    /// In a sentence, where there is something to say.
+    pub reason: Option<String>,
+}
+
+/// How the engine is, in a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HealthState {
+    /// It is finding out whether the store keeps to conditions.
+    Probing,
+    /// All is well.
+    Ready,
+    /// The store does not answer; the engine keeps trying.
+    Degraded,
+    /// The store does not keep to conditions: nothing is written.
+    Refusing,
+}
+
+/// What the probe has found so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Unproven,
+    Open,
+    Refused(Arc<str>),
+}
+
+/// What a write is told that asks to leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    Go,
+    /// Not yet: ask again.
+    Later,
+    Never,
+}
+
+pub(crate) struct Gate {
+    verdict: watch::Sender<Verdict>,
+    health: Mutex<Health>,
+    /// What health says when all is well: the probe's remark, if it had one.
+    remark: Mutex<Option<String>>,
+    unanswered_in_a_row: AtomicU32,
+    observer: Arc<dyn Observer>,
+}
+
+impl Gate {
+    pub(crate) fn new(observer: Arc<dyn Observer>) -> Self {
+        Self {
+            verdict: watch::Sender::new(Verdict::Unproven),
+            health: Mutex::new(Health { state: HealthState::Probing, reason: None }),
+            remark: Mutex::default(),
+            unanswered_in_a_row: AtomicU32::new(0),
+            observer,
+        }
+    }
+
+    /// Writes may leave from now on.
+    pub(crate) fn open(&self, remark: Option<String>) {
+        self.remark.lock().clone_from(&remark);
+        self.unanswered_in_a_row.store(0, Relaxed);
+        self.become_(HealthState::Ready, remark);
+        self.verdict.send_replace(Verdict::Open);
+    }
+
+    /// No write ever leaves.
+    pub(crate) fn refuse(&self, sentence: &str) {
+        self.become_(HealthState::Refusing, Some(sentence.to_owned()));
+        self.verdict.send_replace(Verdict::Refused(sentence.into()));
+    }
+
+    /// The store cannot be asked at present.
+    pub(crate) fn degrade(&self, reason: String) {
+        self.become_(HealthState::Degraded, Some(reason));
+    }
+
+    /// Why nothing can be written, if that is settled.
+    pub(crate) fn refusal(&self) -> Option<Failure> {
+        match &*self.verdict.borrow() {
+            Verdict::Refused(sentence) => Some(Failure::Conditions { sentence: sentence.to_string() }),
+            Verdict::Unproven | Verdict::Open => None,
+        }
+    }
+
+    /// Waits for the verdict, but not for ever: the machine keeps its own deadlines.
+    pub(crate) async fn admit(&self, patience: Duration) -> Admission {
+        let mut verdict = self.verdict.subscribe();
+        let settled = verdict.wait_for(|verdict| *verdict != Verdict::Unproven);
+        // The gate outlives its sessions' tasks, so that the only other way out is the timeout.
+        let Ok(Ok(settled)) = tokio::time::timeout(patience, settled).await else { return Admission::Later };
+        match &*settled {
+            Verdict::Open => Admission::Go,
+            Verdict::Unproven => Admission::Later,
+            Verdict::Refused(_) => Admission::Never,
+        }
+    }
+
+    /// A request of a session ended. Some failures in a row are an outage; one answer ends it.
+    pub(crate) fn answered(&self, usable: bool, trouble: impl FnOnce() -> String) {
+        if usable {
+            if self.unanswered_in_a_row.swap(0, Relaxed) >= OUTAGE && self.is_open() {
+                self.become_(HealthState::Ready, self.remark.lock().clone());
+            }
+        } else if self.unanswered_in_a_row.fetch_add(1, Relaxed) + 1 == OUTAGE && self.is_open() {
+            self.degrade(trouble());
+        }
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        self.health.lock().clone()
+    }
+
+    fn is_open(&self) -> bool {
+        *self.verdict.borrow() == Verdict::Open
+    }
+
+    fn become_(&self, state: HealthState, reason: Option<String>) {
+        let health = Health { state, reason };
+        let changed = {
+            let mut present = self.health.lock();
+            let changed = *present != health;
+            present.clone_from(&health);
+            changed
+        };
+        // Not under the lock: whoever is told may ask for our health.
+        if changed {
+            self.observer.happened(EngineEvent::Health(health));
+        }
+    }
+}
+
+/// So many requests in a row without a usable answer are an outage: one lost connection is none.
+const OUTAGE: u32 = 5;

@@ -1,0 +1,416 @@
+//! Which sessions are in memory, and how one leaves memory while others look for it.
+//!
+//! Two locks, always taken in this order: the map, then one cell.
+//!
+//! - A session has a *cell* while it is live or has handles. Whoever reaches a cell does so through the map, with the
+//!   map's lock held until the input is in the cell, or through a handle, and a cell with handles stays in the map.
+//!   So nobody can hold a cell that has left the map, and there is no second look-up to get wrong.
+//! - Input is put into a cell under the cell's lock, and a driver retires under the same lock, after it has seen that no
+//!   input is left. An input is therefore either seen by the retiring driver, which then goes on, or it finds the cell
+//!   dormant and wakes a new driver. There is no moment in between, and never a second driver.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+use durable_stash_machine::{ClaimId, Fence};
+use parking_lot::Mutex;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::driver::Input;
+use crate::error::Failure;
+use crate::handle::HandleState;
+use crate::session_key::SessionKey;
+use crate::tasks::{Task, Tasks};
+
+/// The sessions that are live or have handles.
+pub(crate) struct Registry {
+    map: Mutex<Map>,
+    /// No session is made or woken any more. Set before the live ones are told to drain, and read under the lock of the
+    /// cell concerned: whoever is woken all the same was woken before, and is told.
+    closed: AtomicBool,
+    /// The sessions that have a driver, counted from under the cell's lock: a drain that has passed a cell knows.
+    live: Tasks,
+}
+
+#[derive(Default)]
+struct Map {
+    cells: HashMap<SessionKey, Arc<Cell>>,
+}
+
+/// The place of one session.
+pub(crate) struct Cell {
+    key: SessionKey,
+    /// The view brought secrets of its own, so that this session writes under an id of its own.
+    pub(crate) own_secrets: bool,
+    state: Mutex<State>,
+}
+
+struct State {
+    phase: Phase,
+    handles: HashMap<ClaimId, Arc<HandleState>>,
+}
+
+enum Phase {
+    /// No driver runs. What of the last session must be remembered while handles live, and the claims that were given
+    /// up since.
+    Dormant { fence: Fence, released: Vec<ClaimId> },
+    /// A driver runs, or is about to.
+    Live(UnboundedSender<Input>),
+    /// Nothing more will happen here: the engine has stopped, or the driver has crashed. The cell is out of the map.
+    Down(Failure),
+}
+
+/// A driver to be started, outside of every lock.
+#[must_use = "the session waits for a driver"]
+pub(crate) struct Wake {
+    pub(crate) cell: Arc<Cell>,
+    pub(crate) fence: Fence,
+    pub(crate) handles: Vec<Arc<HandleState>>,
+    pub(crate) inputs: UnboundedReceiver<Input>,
+    pub(crate) task: Task,
+}
+
+impl Registry {
+    pub(crate) fn new() -> Self {
+        Self { map: Mutex::default(), closed: AtomicBool::new(false), live: Tasks::new() }
+    }
+
+    /// Adds a handle to the session, making its cell if there is none, with a first input if there is one.
+    pub(crate) fn open(
+        &self,
+        key: SessionKey,
+        own_secrets: bool,
+        handle: &Arc<HandleState>,
+        input: Option<Input>,
+    ) -> Result<(Arc<Cell>, Option<Wake>), Failure> {
+        let mut map = self.map.lock();
+        let cell = self.find_or_make(&mut map, key, own_secrets)?;
+        let mut state = cell.state.lock();
+        state.handles.insert(handle.claim, handle.clone());
+        let wake = input.map(|input| self.put_in(&cell, &mut state, input)).transpose()?.flatten();
+        drop(state);
+        Ok((cell, wake))
+    }
+
+    /// Puts an input into a session that needs no handle.
+    pub(crate) fn send_once(&self, key: SessionKey, own_secrets: bool, input: Input) -> Result<Option<Wake>, Failure> {
+        let mut map = self.map.lock();
+        let cell = self.find_or_make(&mut map, key, own_secrets)?;
+        let mut state = cell.state.lock();
+        self.put_in(&cell, &mut state, input)
+    }
+
+    /// Puts an input into a session that the caller has a handle of.
+    pub(crate) fn send(&self, cell: &Arc<Cell>, input: Input) -> Result<Option<Wake>, Failure> {
+        let mut state = cell.state.lock();
+        self.put_in(cell, &mut state, input)
+    }
+
+    /// A handle is gone.
+    pub(crate) fn release(&self, cell: &Arc<Cell>, claim: ClaimId) {
+        let mut map = self.map.lock();
+        let mut state = cell.state.lock();
+        state.handles.remove(&claim);
+        let last = state.handles.is_empty();
+        match &mut state.phase {
+            // The driver may be on its way out: then nobody is left to tell.
+            Phase::Live(inputs) => drop(inputs.send(Input::Release(claim))),
+            Phase::Dormant { .. } if last => map.remove(cell),
+            Phase::Dormant { released, .. } => released.push(claim),
+            Phase::Down(_) => {}
+        }
+    }
+
+    /// The driver wants to leave: lets it, unless an input has arrived. `is_empty` and `fence` are called under the
+    /// locks, so that nothing can arrive between them.
+    pub(crate) fn retire(
+        &self,
+        cell: &Arc<Cell>,
+        is_empty: impl FnOnce() -> bool,
+        fence: impl FnOnce() -> Fence,
+    ) -> bool {
+        let mut map = self.map.lock();
+        let mut state = cell.state.lock();
+        if false && !is_empty() {
+            return false;
+        }
+        let fence = fence();
+        if state.handles.is_empty() {
+            map.remove(cell);
+        }
+        state.phase = Phase::Dormant { fence, released: Vec::new() };
+        true
+    }
+
+    /// The driver is gone without having retired. Returns the handles that are to be told.
+    pub(crate) fn bury(&self, cell: &Arc<Cell>, failure: Failure) -> Vec<Arc<HandleState>> {
+        let mut map = self.map.lock();
+        let mut state = cell.state.lock();
+        map.remove(cell);
+        state.phase = Phase::Down(failure);
+        state.handles.values().cloned().collect()
+    }
+
+    /// No session is opened or woken from now on.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, SeqCst);
+    }
+
+    /// The sessions that have a driver.
+    pub(crate) fn live(&self) -> &Tasks {
+        &self.live
+    }
+
+    /// Puts an input into every live session.
+    pub(crate) fn send_to_live(&self, input: impl Fn() -> Input) {
+        for cell in self.cells() {
+            if let Phase::Live(inputs) = &cell.state.lock().phase {
+                // A driver on its way out needs no telling.
+                let _ = inputs.send(input());
+            }
+        }
+    }
+
+    /// Marks every dormant session as down. Returns the handles that are to be told.
+    pub(crate) fn bury_dormant(&self, failure: &Failure) -> Vec<Arc<HandleState>> {
+        let mut map = self.map.lock();
+        let cells: Vec<_> = map.cells.values().cloned().collect();
+        let mut handles = Vec::new();
+        for cell in cells {
+            let mut state = cell.state.lock();
+            if matches!(state.phase, Phase::Dormant { .. }) {
+                map.remove(&cell);
+                state.phase = Phase::Down(failure.clone());
+                handles.extend(state.handles.values().cloned());
+            }
+        }
+        handles
+    }
+
+    /// How many sessions have a cell.
+    pub(crate) fn len(&self) -> usize {
+        self.map.lock().cells.len()
+    }
+
+    fn cells(&self) -> Vec<Arc<Cell>> {
+        self.map.lock().cells.values().cloned().collect()
+    }
+
+    fn find_or_make(&self, map: &mut Map, key: SessionKey, own_secrets: bool) -> Result<Arc<Cell>, Failure> {
+        if self.closed.load(SeqCst) {
+            return Err(Failure::EngineDown);
+        }
+        let cell = map.cells.entry(key).or_insert_with_key(|key| Cell::new(key.clone(), own_secrets));
+        Ok(cell.clone())
+    }
+
+    fn put_in(&self, cell: &Arc<Cell>, state: &mut State, input: Input) -> Result<Option<Wake>, Failure> {
+        match &mut state.phase {
+            Phase::Live(inputs) => inputs.send(input).map(|()| None).map_err(|_| Failure::SessionDown),
+            Phase::Down(failure) => Err(failure.clone()),
+            Phase::Dormant { .. } if self.closed.load(SeqCst) => Err(Failure::EngineDown),
+            Phase::Dormant { fence, released } => {
+                let (sender, inputs) = unbounded_channel();
+                // `inputs` is at hand, so that none of these can fail.
+                for claim in released.drain(..) {
+                    let _ = sender.send(Input::Release(claim));
+                }
+                let _ = sender.send(input);
+                let fence = std::mem::take(fence);
+                let handles = state.handles.values().cloned().collect();
+                state.phase = Phase::Live(sender);
+                Ok(Some(Wake { cell: cell.clone(), fence, handles, inputs, task: self.live.begin() }))
+            }
+        }
+    }
+}
+
+impl Map {
+    /// Takes the cell out, if it is this very one: after a crash its key may have a successor.
+    fn remove(&mut self, cell: &Arc<Cell>) {
+        if self.cells.get(&cell.key).is_some_and(|present| Arc::ptr_eq(present, cell)) {
+            self.cells.remove(&cell.key);
+        }
+    }
+}
+
+impl Cell {
+    fn new(key: SessionKey, own_secrets: bool) -> Arc<Self> {
+        let phase = Phase::Dormant { fence: Fence::default(), released: Vec::new() };
+        let state = Mutex::new(State { phase, handles: HashMap::new() });
+        Arc::new(Self { key, own_secrets, state })
+    }
+
+    pub(crate) fn key(&self) -> &SessionKey {
+        &self.key
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+    use std::thread;
+
+    use super::*;
+    use crate::handle::Ticket;
+    use crate::session_key::Secret;
+    use crate::stats::up;
+
+    fn key(sid: &str) -> SessionKey {
+        SessionKey::new(&[Secret::new([1; 32]).unwrap()], sid)
+    }
+
+    fn handle(claim: u64) -> Arc<HandleState> {
+        HandleState::new(ClaimId(claim))
+    }
+
+    fn retire(registry: &Registry, wake: &Wake) -> bool {
+        registry.retire(&wake.cell, || wake.inputs.is_empty(), Fence::default)
+    }
+
+    #[test]
+    fn an_input_that_arrives_before_the_retirement_stops_it() {
+        let registry = Registry::new();
+        let (cell, wake) = registry.open(key("a"), false, &handle(1), Some(Input::Drain)).unwrap();
+        let mut wake = wake.expect("the first input wakes a driver");
+        assert!(!retire(&registry, &wake), "the first input is not taken yet");
+        assert!(wake.inputs.try_recv().is_ok());
+        assert!(registry.send(&cell, Input::Drain).unwrap().is_none(), "a driver is there");
+        assert!(!retire(&registry, &wake));
+        assert!(wake.inputs.try_recv().is_ok());
+        assert!(retire(&registry, &wake));
+        assert!(registry.send(&cell, Input::Drain).unwrap().is_some(), "a new driver is woken");
+    }
+
+    #[test]
+    fn a_session_without_handles_leaves_whole_and_one_with_a_handle_is_remembered() {
+        let registry = Registry::new();
+        let (cell, wake) = registry.open(key("a"), false, &handle(1), Some(Input::Drain)).unwrap();
+        let mut wake = wake.unwrap();
+        let _ = wake.inputs.try_recv();
+        assert!(retire(&registry, &wake));
+        assert_eq!(registry.len(), 1);
+        registry.release(&cell, ClaimId(1));
+        assert_eq!(registry.len(), 0);
+
+        let mut wake = registry.send_once(key("a"), false, Input::Drain).unwrap().unwrap();
+        let _ = wake.inputs.try_recv();
+        assert!(retire(&registry, &wake));
+        assert_eq!(registry.len(), 0);
+    }
+
+    #[test]
+    fn claims_released_while_nobody_drives_are_told_to_the_next_driver() {
+        let registry = Registry::new();
+        let (cell, wake) = registry.open(key("a"), false, &handle(1), Some(Input::Drain)).unwrap();
+        let _ = registry.open(key("a"), false, &handle(2), None).unwrap();
+        let mut wake = wake.unwrap();
+        let _ = wake.inputs.try_recv();
+        assert!(retire(&registry, &wake));
+        registry.release(&cell, ClaimId(1));
+        let (_, wake) = registry.open(key("a"), false, &handle(3), Some(Input::Drain)).unwrap();
+        let mut wake = wake.unwrap();
+        assert!(matches!(wake.inputs.try_recv(), Ok(Input::Release(ClaimId(1)))));
+        assert!(matches!(wake.inputs.try_recv(), Ok(Input::Drain)));
+        assert_eq!(wake.handles.len(), 2);
+    }
+
+    #[test]
+    fn a_crashed_session_has_a_successor_that_its_old_handles_do_not_touch() {
+        let registry = Registry::new();
+        let (old, wake) = registry.open(key("a"), false, &handle(1), Some(Input::Drain)).unwrap();
+        assert_eq!(registry.bury(&old, Failure::SessionDown).len(), 1);
+        drop(wake);
+        assert_eq!(registry.send(&old, Input::Drain).err(), Some(Failure::SessionDown));
+        let (new, wake) = registry.open(key("a"), false, &handle(2), Some(Input::Drain)).unwrap();
+        let _wake = wake.unwrap();
+        registry.release(&old, ClaimId(1));
+        assert_eq!(registry.len(), 1);
+        assert!(registry.send(&new, Input::Drain).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_closed_registry_feeds_live_sessions_and_wakes_none() {
+        let registry = Registry::new();
+        let (live, wake) = registry.open(key("live"), false, &handle(1), Some(Input::Drain)).unwrap();
+        let (dormant, none) = registry.open(key("dormant"), false, &handle(2), None).unwrap();
+        assert!(none.is_none());
+        registry.close();
+        assert!(registry.send(&live, Input::Drain).is_ok());
+        assert_eq!(registry.send(&dormant, Input::Drain).err(), Some(Failure::EngineDown));
+        assert!(registry.open(key("new"), false, &handle(3), None).is_err());
+        let mut wake = wake.unwrap();
+        while wake.inputs.try_recv().is_ok() {}
+        assert!(retire(&registry, &wake), "who has retired stays so");
+        assert_eq!(registry.send(&live, Input::Drain).err(), Some(Failure::EngineDown));
+        assert_eq!(registry.bury_dormant(&Failure::EngineDown).len(), 2);
+        assert_eq!(registry.len(), 0);
+    }
+
+    /// Look-up against retirement, as fast as threads can: drivers leave after each input, openers and senders come.
+    #[test]
+    fn every_input_is_seen_by_exactly_one_driver_and_no_two_drive_one_session() {
+        const SIDS: usize = 3;
+        const ROUNDS: u64 = 4_000;
+        let registry = Registry::new();
+        let driving: [AtomicU64; SIDS] = Default::default();
+        let (sent, seen, answered) = (AtomicU64::new(0), AtomicU64::new(0), Arc::new(AtomicU64::new(0)));
+        let drive = |wake: Wake, sid: usize| {
+            assert_eq!(driving[sid].fetch_add(1, Relaxed), 0, "two drivers of one session");
+            let mut wake = wake;
+            loop {
+                while let Ok(input) = wake.inputs.try_recv() {
+                    if let Input::Forget { reply } = input {
+                        seen.fetch_add(1, Relaxed);
+                        reply.answer(Ok(()));
+                    }
+                }
+                let left = registry.retire(
+                    &wake.cell,
+                    || wake.inputs.is_empty(),
+                    || {
+                        driving[sid].fetch_sub(1, Relaxed);
+                        Fence::default()
+                    },
+                );
+                if left {
+                    return;
+                }
+            }
+        };
+        let input = || {
+            sent.fetch_add(1, Relaxed);
+            let answered = answered.clone();
+            Input::Forget { reply: Ticket::new(Box::new(move |_| up(&answered))) }
+        };
+        let run = |wake: Option<Wake>, sid: usize| {
+            if let Some(wake) = wake {
+                drive(wake, sid);
+            }
+        };
+        thread::scope(|scope| {
+            for thread in 0..4_u64 {
+                let (registry, run, input) = (&registry, &run, &input);
+                scope.spawn(move || {
+                    for round in 0..ROUNDS {
+                        let sid = (round as usize + thread as usize) % SIDS;
+                        let key = key(&sid.to_string());
+                        if thread % 2 == 0 {
+                            run(registry.send_once(key, false, input()).unwrap(), sid);
+                        } else {
+                            let claim = thread * ROUNDS + round;
+                            let (cell, wake) = registry.open(key, false, &handle(claim), Some(input())).unwrap();
+                            run(wake, sid);
+                            run(registry.send(&cell, input()).unwrap(), sid);
+                            registry.release(&cell, ClaimId(claim));
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(sent.load(Relaxed), seen.load(Relaxed));
+        assert_eq!(sent.load(Relaxed), answered.load(Relaxed));
+        assert_eq!((registry.len(), registry.live().count()), (0, 0));
+    }
+}

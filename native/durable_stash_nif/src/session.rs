@@ -1,0 +1,246 @@
+//! The handle of one LiveView on its session.
+
+use std::sync::Arc;
+
+use durable_stash_engine::{Change, Error, Handle, Json, Key, Mount, Open, ReadAnswer, Slot, TabId, View, Vsn};
+use parking_lot::Mutex;
+use rustler::schedule::consume_timeslice;
+use rustler::{Atom, Binary, Encoder, Env, LocalPid, NifResult, Resource, ResourceArc, Term};
+
+use crate::engine::{EngineResource, done, option, optional_secrets};
+use crate::json::{Budget, Stop};
+use crate::list::items;
+use crate::reply::Outbox;
+use crate::{atoms, error, fault_hook, value};
+
+/// When the LiveView dies and its references go, the tab is released; what it wrote lives on.
+pub(crate) struct SessionResource {
+    handle: Handle,
+    max_value_bytes: usize,
+    /// The keys that this LiveView has stashed, so that each is allocated once and not with every stash.
+    keys: Mutex<Vec<Key>>,
+    outbox: Outbox,
+}
+
+#[rustler::resource_impl]
+impl Resource for SessionResource {}
+
+#[rustler::nif]
+fn session_open<'a>(env: Env<'a>, engine: ResourceArc<EngineResource>, claim: Term<'a>) -> NifResult<Term<'a>> {
+    fault_hook::pass("session_open");
+    let view: &str = option(claim, atoms::view())?;
+    let tab: &str = option(claim, atoms::tab())?;
+    let open = Open {
+        sid: option(claim, atoms::sid())?,
+        secrets: optional_secrets(claim.map_get(atoms::secrets())?)?,
+        slot: Slot { view: View::new(view), vsn: Vsn(option(claim, atoms::vsn())?), tab: TabId::new(tab) },
+        mount: mount(option(claim, atoms::mount())?)?,
+        stores_tab: option(claim, atoms::stores_tab())?,
+        minted: option(claim, atoms::minted())?,
+    };
+    let max_value_bytes = option(claim, atoms::max_value_bytes())?;
+    let handle = engine.engine.open(open).map_err(error::returned)?;
+    let session = SessionResource { handle, max_value_bytes, keys: Mutex::default(), outbox: engine.outbox.clone() };
+    Ok((atoms::ok(), ResourceArc::new(session)).encode(env))
+}
+
+/// `:large` when the values are too much for a normal scheduler; nothing is enqueued then.
+#[rustler::nif]
+fn session_stash<'a>(
+    env: Env<'a>,
+    session: ResourceArc<SessionResource>,
+    session_pairs: Term<'a>,
+    tab_pairs: Term<'a>,
+) -> NifResult<Term<'a>> {
+    fault_hook::pass("session_stash");
+    let mut budget = Budget::short();
+    let result = session.stash(env, session_pairs, tab_pairs, &mut budget);
+    let spent = Budget::SHORT - budget.left();
+    consume_timeslice(env, 1 + (spent * SHORT_BUDGET_PERCENT / Budget::SHORT) as i32);
+    result
+}
+
+#[rustler::nif(schedule = "DirtyCpu")]
+fn session_stash_dirty<'a>(
+    env: Env<'a>,
+    session: ResourceArc<SessionResource>,
+    session_pairs: Term<'a>,
+    tab_pairs: Term<'a>,
+) -> NifResult<Term<'a>> {
+    fault_hook::pass("session_stash_dirty");
+    session.stash(env, session_pairs, tab_pairs, &mut Budget::unlimited())
+}
+
+#[rustler::nif]
+fn session_reset<'a>(env: Env<'a>, session: ResourceArc<SessionResource>) -> NifResult<Term<'a>> {
+    fault_hook::pass("session_reset");
+    let op = session.handle.reset().map_err(error::returned)?;
+    Ok((atoms::ok(), op).encode(env))
+}
+
+#[rustler::nif]
+fn session_recover<'a>(env: Env<'a>, session: ResourceArc<SessionResource>, id: u64) -> Term<'a> {
+    fault_hook::pass("session_recover");
+    let (request, answer) = session.outbox.request(env.pid(), id);
+    session.handle.recover(Box::new(move |outcome| answer.give(move |env| recovered(env, outcome))));
+    (atoms::ok(), request).encode(env)
+}
+
+/// `:saved` without a message when nothing is outstanding.
+#[rustler::nif]
+fn session_flush<'a>(env: Env<'a>, session: ResourceArc<SessionResource>, id: u64) -> Term<'a> {
+    fault_hook::pass("session_flush");
+    if session.handle.is_saved() {
+        return atoms::saved().encode(env);
+    }
+    let (request, answer) = session.outbox.request(env.pid(), id);
+    session.handle.flush(Box::new(move |outcome| answer.give(move |env| done(env, outcome))));
+    (atoms::ok(), request).encode(env)
+}
+
+#[rustler::nif]
+fn session_status<'a>(env: Env<'a>, session: ResourceArc<SessionResource>) -> Term<'a> {
+    fault_hook::pass("session_status");
+    let status = session.handle.status();
+    (status.accepted, status.saved, status.failures, status.superseded, status.down).encode(env)
+}
+
+/// From now on `to` gets `{:durable_stash_status, tag, change}`; with `nil` nobody does. `tag` is any term.
+#[rustler::nif]
+fn session_watch(session: ResourceArc<SessionResource>, to: Option<LocalPid>, tag: Term<'_>) -> Atom {
+    fault_hook::pass("session_watch");
+    let outbox = session.outbox.clone();
+    let tag = Arc::new(tag.to_binary());
+    session.handle.watch(to.map(|to| -> Arc<dyn Fn(Change) + Send + Sync> {
+        Arc::new(move |change| {
+            let tag = Arc::clone(&tag);
+            outbox.notice(to, move |env| status_changed(env, &tag, change));
+        })
+    }));
+    atoms::ok()
+}
+
+/// What of a stash can be stored, and what cannot.
+struct Stash<'a> {
+    text: String,
+    refused: Vec<(Term<'a>, Error)>,
+}
+
+impl SessionResource {
+    fn stash<'a>(
+        &self,
+        env: Env<'a>,
+        session_pairs: Term<'a>,
+        tab_pairs: Term<'a>,
+        budget: &mut Budget,
+    ) -> NifResult<Term<'a>> {
+        let mut stash = Stash { text: String::new(), refused: Vec::new() };
+        let Some(session) = self.pairs(session_pairs, &mut stash, budget)? else {
+            return Ok(atoms::large().encode(env));
+        };
+        let Some(tab) = self.pairs(tab_pairs, &mut stash, budget)? else { return Ok(atoms::large().encode(env)) };
+        let op = if session.is_empty() && tab.is_empty() {
+            0
+        } else {
+            self.handle.stash(session, tab).map_err(error::returned)?
+        };
+        let refused: Vec<_> =
+            stash.refused.into_iter().map(|(key, refusal)| (key, error::kind(refusal.kind), refusal.message)).collect();
+        Ok((atoms::ok(), op, refused).encode(env))
+    }
+
+    /// `None` when the budget is used up.
+    fn pairs<'a>(
+        &self,
+        list: Term<'a>,
+        stash: &mut Stash<'a>,
+        budget: &mut Budget,
+    ) -> NifResult<Option<Vec<(Key, Json)>>> {
+        let mut pairs = Vec::new();
+        for pair in items(list) {
+            let (key, term): (Binary<'a>, Term<'a>) = pair?.decode()?;
+            if budget.charge(PAIR_COST + key.len()).is_err() {
+                return Ok(None);
+            }
+            let name = str::from_utf8(key.as_slice()).map_err(|_| rustler::Error::BadArg)?;
+            stash.text.clear();
+            match value::write(name, term, self.max_value_bytes, budget, &mut stash.text) {
+                Ok(()) => pairs.push((self.key(name), Json::from_encoded(stash.text.as_str()))),
+                Err(Stop::Refused(refusal)) => {
+                    stash.refused.push((key.to_term(list.get_env()), value::refused(refusal)))
+                }
+                Err(Stop::Large) => return Ok(None),
+            }
+        }
+        Ok(Some(pairs))
+    }
+
+    fn key(&self, name: &str) -> Key {
+        let mut keys = self.keys.lock();
+        if let Some(key) = keys.iter().find(|key| key.as_str() == name) {
+            return key.clone();
+        }
+        let key = Key::new(name);
+        if keys.len() < MAX_KEPT_KEYS {
+            keys.push(key.clone());
+        }
+        key
+    }
+}
+
+fn mount(mount: Atom) -> NifResult<Mount> {
+    if mount == atoms::dead() {
+        Ok(Mount::Dead)
+    } else if mount == atoms::fresh() {
+        Ok(Mount::Fresh)
+    } else if mount == atoms::rejoin() {
+        Ok(Mount::Rejoin)
+    } else {
+        Err(rustler::Error::BadArg)
+    }
+}
+
+/// `{:ok, %{vsn:, session:, tab:, stale:}} | :not_found | {:error, {kind, message}}`.
+fn recovered(env: Env<'_>, outcome: Result<ReadAnswer, Error>) -> Term<'_> {
+    match outcome.and_then(|answer| found(env, &answer)) {
+        Ok(Some(found)) => (atoms::ok(), found).encode(env),
+        Ok(None) => atoms::not_found().encode(env),
+        Err(error) => error::tuple(env, &error),
+    }
+}
+
+fn found<'a>(env: Env<'a>, answer: &ReadAnswer) -> Result<Option<Term<'a>>, Error> {
+    let Some(found) = &answer.found else { return Ok(None) };
+    let keys = [atoms::vsn(), atoms::session(), atoms::tab(), atoms::stale()];
+    let values =
+        [found.vsn.0.encode(env), values(env, &found.session)?, values(env, &found.tab)?, answer.stale.encode(env)];
+    Ok(Term::map_from_term_arrays(env, &keys.map(|key| key.to_term(env)), &values).ok())
+}
+
+fn values<'a>(env: Env<'a>, pairs: &[(Key, Json)]) -> Result<Term<'a>, Error> {
+    let mut values = Vec::with_capacity(pairs.len());
+    for (key, json) in pairs {
+        let value = value::read(env, json).map_err(|reason| value::corrupt(key.as_str(), &reason))?;
+        values.push((key.as_str(), value));
+    }
+    Ok(values.encode(env))
+}
+
+/// `{:durable_stash_status, tag, {:saved, op} | {:failed, kind}}`.
+fn status_changed<'a>(env: Env<'a>, tag: &[u8], change: Change) -> Term<'a> {
+    let tag = env.binary_to_term(tag).map(|(tag, _)| tag);
+    let change = match change {
+        Change::Saved { op } => (atoms::saved(), op).encode(env),
+        Change::Failed { kind } => (atoms::failed(), error::kind(kind)).encode(env),
+    };
+    (atoms::durable_stash_status(), tag, change).encode(env)
+}
+
+/// What a full [`Budget::short`] takes at most, in percent of the millisecond that the VM grants a call.
+const SHORT_BUDGET_PERCENT: usize = 15;
+
+/// Of a key with its value, beside what the value costs, in the units of [`Budget`].
+const PAIR_COST: usize = 64;
+
+/// Keys are declared by a view, so there are few. Past this many they are not kept.
+const MAX_KEPT_KEYS: usize = 256;
