@@ -1,0 +1,201 @@
+defmodule DurableStash do
+  @external_resource Path.expand("../README.md", __DIR__)
+  @moduledoc @external_resource |> File.read!() |> String.split("<!-- MDOC -->") |> Enum.fetch!(1)
+
+  @behaviour LiveStash.Adapter
+
+  alias DurableStash.Context
+  alias DurableStash.Engine
+  alias DurableStash.Error
+  alias DurableStash.Hook
+  alias DurableStash.Options
+  alias DurableStash.Recovery
+  alias DurableStash.SessionKey
+  alias DurableStash.Tab
+  alias DurableStash.Telemetry
+  alias DurableStash.Write
+  alias Phoenix.Component
+  alias Phoenix.LiveView.Socket
+
+  @timeout 5_000
+
+  # -- LiveStash.Adapter ------------------------------------------------------------------------------------------
+
+  @doc """
+  Prepares a LiveView that is being mounted. LiveStash calls it.
+
+  Raises an `ArgumentError` that names the option when one of `use LiveStash, adapter: DurableStash, ...` is bad.
+  """
+  @impl LiveStash.Adapter
+  @spec init_stash(Socket.t(), map(), keyword()) :: Socket.t()
+  def init_stash(socket, session, options) do
+    context = Context.new(Options.new!(options), socket, session)
+
+    socket
+    |> Tab.announce(context.tab)
+    |> Context.put(claimed(context))
+    |> Hook.attach()
+  end
+
+  @doc """
+  Hands the stored assigns that changed to the engine and returns, with `durability: :await` once they are saved. Use
+  `LiveStash.stash/1`.
+
+  What the engine did not take goes out again with the next stash.
+  """
+  @impl LiveStash.Adapter
+  @spec stash(Socket.t()) :: Socket.t()
+  def stash(socket), do: written(socket, Write.stash(Context.fetch!(socket), socket.assigns))
+
+  @doc """
+  Assigns what is stored for this LiveView. Use `LiveStash.recover_state/1`.
+
+    * `{:recovered, socket}`: at least one assign came back;
+    * `{:not_found, socket}`: nothing is stored;
+    * `{:error, socket}`: the store did not answer, or a migration failed. It was logged.
+  """
+  @impl LiveStash.Adapter
+  @spec recover_state(Socket.t()) :: {:recovered | :not_found | :error, Socket.t()}
+  def recover_state(socket) do
+    context = Context.fetch!(socket)
+
+    Telemetry.span(:recover, context, fn ->
+      case Recovery.run(context) do
+        {:recovered, found, context} ->
+          socket = recovered(socket, found, context)
+          metadata = %{result: :recovered, stale?: found.stale?, from: found.from}
+          {{:recovered, socket}, %{keys: map_size(found.values)}, metadata}
+
+        :not_found ->
+          {{:not_found, socket}, %{keys: 0}, %{result: :not_found}}
+
+        {:error, error} ->
+          {{:error, socket}, %{keys: 0}, %{result: :error, kind: error.kind, error: error}}
+      end
+    end)
+  end
+
+  @doc """
+  Removes what is stored for this view and this tab. Use `LiveStash.reset_stash/1`.
+
+  The assigns stay; the next stash stores them again.
+  """
+  @impl LiveStash.Adapter
+  @spec reset_stash(Socket.t()) :: Socket.t()
+  def reset_stash(socket), do: written(socket, Write.reset(Context.fetch!(socket)))
+
+  # -- Beyond LiveStash -------------------------------------------------------------------------------------------
+
+  @doc """
+  What has become of everything this LiveView stashed.
+
+    * `:saved`: the store has it;
+    * `:saving`: the engine has it, and is saving it;
+    * `:unsaved`: some of it is neither; the next stash sends it again, unless its tab has mounted again or a value cannot
+      be stored.
+
+  Reads a few counters and asks nobody.
+  """
+  @spec status(Socket.t()) :: :saved | :saving | :unsaved
+  def status(%Socket{} = socket), do: Context.state(Context.fetch!(socket))
+
+  @doc """
+  Waits until everything this LiveView stashed so far is saved, at most `timeout` ms. Call it in the LiveView's process.
+
+  `{:error, %DurableStash.Error{kind: :timeout}}` says that the outcome is open: the engine goes on saving.
+  """
+  @spec flush(Socket.t(), timeout()) :: :ok | {:error, Error.t()}
+  def flush(%Socket{} = socket, timeout \\ @timeout) do
+    context = Context.fetch!(socket)
+
+    Telemetry.span(:flush, context, fn ->
+      case Write.flush(context, timeout) do
+        :ok ->
+          {:ok, %{}, %{result: :saved}}
+
+        {:error, error} ->
+          {{:error, error}, %{}, %{result: :error, kind: error.kind, error: error}}
+      end
+    end)
+  end
+
+  @doc """
+  Deletes everything that is stored for a browser session: for the logout, together with the session itself.
+
+  Takes a LiveView's socket, or a `Plug.Conn` with a fetched session, or a session map. A session without an id has nothing
+  stored. LiveViews that live on may stash again, so end them first.
+
+  ## Options
+
+    * `:session_id_key`: the session id's key, `"sid"` by default. A socket knows its own;
+    * `:engine`: the engine's name, `DurableStash.Engine` by default. A socket knows its own;
+    * `:secret`: the views' own secret, if they have one. A socket knows its own;
+    * `:timeout`: how long to wait, in ms, #{@timeout} by default.
+  """
+  @spec forget(Plug.Conn.t() | Socket.t() | map(), keyword()) :: :ok | {:error, Error.t()}
+  def forget(conn_or_session_or_socket, options \\ [])
+
+  def forget(%Socket{} = socket, options) do
+    %{sid: sid, options: view_options} = Context.fetch!(socket)
+    options = Keyword.validate!(options, timeout: @timeout)
+    forget(sid, view_options.engine, view_options.secret, options[:timeout])
+  end
+
+  def forget(%Plug.Conn{} = conn, options), do: forget(Plug.Conn.get_session(conn), options)
+
+  def forget(%{} = session, options) do
+    options =
+      Keyword.validate!(options, [
+        :secret,
+        session_id_key: "sid",
+        engine: Engine,
+        timeout: @timeout
+      ])
+
+    secrets = if options[:secret], do: List.wrap(options[:secret])
+
+    case SessionKey.fetch(session, options[:session_id_key]) do
+      {:ok, sid} -> forget(sid, options[:engine], secrets, options[:timeout])
+      :error -> :ok
+    end
+  end
+
+  # Without an engine, or a session id, the mount goes on: the first stash, or recovery, tries again.
+  defp claimed(%{tab: %{mount: :dead}} = context), do: context
+
+  defp claimed(context) do
+    case Context.ready(context) do
+      {:ok, ready} ->
+        ready
+
+      {:error, error, _failed} ->
+        Telemetry.log(:mount, context, error)
+        context
+    end
+  end
+
+  defp forget(nil, _engine, _secrets, _timeout), do: :ok
+
+  defp forget(sid, engine, secrets, timeout) do
+    Telemetry.span(:forget, engine, fn ->
+      case Engine.forget(engine, sid, secrets, timeout) do
+        :ok ->
+          {:ok, %{}, %{result: :forgotten}}
+
+        {:error, error} ->
+          {{:error, error}, %{}, %{result: :error, kind: error.kind, error: error}}
+      end
+    end)
+  end
+
+  defp written(socket, :unchanged), do: socket
+  defp written(socket, {:written, context}), do: socket |> Context.put(context) |> Hook.written()
+
+  # What is assigned after this is what is kept: assign/3 keeps the old term where it is equal. Migrated values are new to
+  # the store, so they are not.
+  defp recovered(socket, found, context) do
+    socket = Component.assign(socket, found.values)
+    kept = Map.merge(context.kept, Map.take(socket.assigns, found.stored))
+    Context.put(socket, %{context | kept: kept})
+  end
+end

@@ -1,0 +1,220 @@
+defmodule DurableStash.Context do
+  @moduledoc false
+  # What the adapter keeps of one LiveView, in `socket.private.durable_stash`: whose state it is, the handle on it, and the
+  # terms that the engine has accepted.
+
+  alias DurableStash.Delta
+  alias DurableStash.Error
+  alias DurableStash.Options
+  alias DurableStash.Session
+  alias DurableStash.SessionKey
+  alias DurableStash.Tab
+  alias Phoenix.LiveView
+  alias Phoenix.LiveView.Socket
+
+  @private :durable_stash
+
+  @enforce_keys [:options, :view, :sid, :tab, :minted?]
+  @derive {Inspect, only: [:view, :options, :superseded?, :error]}
+  defstruct [
+    :options,
+    :view,
+    # None where the cookie session has no valid one.
+    :sid,
+    :tab,
+    # The sid was minted in this very request: nothing can be stored under it.
+    :minted?,
+    # The handle. None before the first use at a dead mount, and while there is no engine.
+    session: nil,
+    # Per key, the term that the engine accepted, or refused for good. Only a term that is not this one is sent.
+    kept: %{},
+    # The keys whose present term was refused, and why.
+    refused: %{},
+    # As many failed writes of the handle have been answered by sending everything again.
+    failures: 0,
+    # A reset that is not known to be saved: `:unsent`, or the number of its write.
+    reset: nil,
+    # Why the last write was not accepted.
+    error: nil,
+    superseded?: false
+  ]
+
+  @type t :: %__MODULE__{
+          options: Options.t(),
+          view: module(),
+          sid: SessionKey.sid() | nil,
+          tab: Tab.t(),
+          minted?: boolean(),
+          session: Session.t() | nil,
+          kept: Delta.kept(),
+          refused: %{atom() => Error.t()},
+          failures: non_neg_integer(),
+          reset: nil | :unsent | pos_integer(),
+          error: Error.t() | nil,
+          superseded?: boolean()
+        }
+
+  @doc "The context of a socket that is being mounted."
+  @spec new(Options.t(), Socket.t(), session :: map()) :: t()
+  def new(%Options{} = options, %Socket{} = socket, session) do
+    tab = Tab.of(socket)
+
+    sid =
+      case SessionKey.fetch(session, options.session_id_key) do
+        {:ok, sid} -> sid
+        :error -> nil
+      end
+
+    %__MODULE__{
+      options: options,
+      view: socket.view,
+      sid: sid,
+      tab: tab,
+      minted?: tab.mount == :dead and SessionKey.minted?(session, sid)
+    }
+  end
+
+  @doc "The context that `put/2` put. Raises an `ArgumentError` on a socket that was never initialized."
+  @spec fetch!(Socket.t()) :: t()
+  def fetch!(%Socket{private: %{@private => %__MODULE__{} = context}}), do: context
+
+  def fetch!(%Socket{}) do
+    raise ArgumentError,
+          "this socket has no stash: its LiveView needs `use LiveStash, adapter: DurableStash, stored_keys: [...]`"
+  end
+
+  @doc "Keeps the context in the socket."
+  @spec put(Socket.t(), t()) :: Socket.t()
+  def put(socket, %__MODULE__{} = context), do: LiveView.put_private(socket, @private, context)
+
+  @doc "The keys that this mount can recover: those of a tab come back to that tab's rejoin only."
+  @spec keys_in_scope(t()) :: [atom()]
+  def keys_in_scope(%__MODULE__{tab: %{mount: :rejoin}, options: options}),
+    do: options.session_keys ++ options.tab_keys
+
+  def keys_in_scope(%__MODULE__{options: options}), do: options.session_keys
+
+  @doc """
+  A context whose handle belongs to the running engine and has no failure that was not answered. A restart, or a failed
+  write, forgets the kept terms: everything is sent again.
+  """
+  @spec ready(t()) :: {:ok, t()} | {:error, Error.t(), t()}
+  def ready(%__MODULE__{sid: nil} = context), do: failed(context, no_sid(context))
+  def ready(%__MODULE__{superseded?: true} = context), do: failed(context, context.error)
+  def ready(%__MODULE__{session: nil} = context), do: open(context)
+
+  def ready(%__MODULE__{session: session} = context) do
+    case Session.status(session) do
+      {:ok, %{superseded?: true}} ->
+        failed(context, superseded())
+
+      {:ok, %{down?: true}} ->
+        open(context)
+
+      {:ok, status} ->
+        if Session.current?(session), do: {:ok, settle(context, status)}, else: open(context)
+
+      {:error, error} ->
+        failed(context, error)
+    end
+  end
+
+  @doc "Whether what was stashed is in the store, on its way, or neither."
+  @spec state(t()) :: :saved | :saving | :unsaved
+  def state(%__MODULE__{} = context) do
+    cond do
+      context.error != nil or context.reset == :unsent or context.refused != %{} -> :unsaved
+      context.session == nil -> :saved
+      true -> session_state(context, Session.status(context.session))
+    end
+  end
+
+  @doc "A write was not accepted."
+  @spec failed(t(), Error.t()) :: {:error, Error.t(), t()}
+  def failed(%__MODULE__{} = context, %Error{} = error) do
+    {:error, error, %{context | error: error, superseded?: error.kind == :superseded}}
+  end
+
+  @doc "The engine took these terms, but for those of the keys in `refused`."
+  @spec accepted(t(), [{atom(), term()}], refused :: %{atom() => Error.t()}) :: t()
+  def accepted(%__MODULE__{} = context, sent, refused) do
+    %{
+      context
+      | kept: Enum.into(sent, context.kept),
+        refused: context.refused |> Map.drop(Keyword.keys(sent)) |> Map.merge(refused),
+        error: nil
+    }
+  end
+
+  defp open(context) do
+    %{options: options, tab: tab} = context
+
+    claim = %{
+      sid: context.sid,
+      secrets: options.secret,
+      view: Atom.to_string(context.view),
+      vsn: options.vsn,
+      tab: tab.id,
+      mount: tab.mount,
+      stores_tab: options.tab_keys != [],
+      minted: context.minted?
+    }
+
+    case Session.open(options.engine, claim) do
+      {:ok, session} -> {:ok, watch(opened(context, session))}
+      {:error, error} -> failed(context, error)
+    end
+  end
+
+  defp opened(context, session) do
+    reset = if context.reset != nil, do: :unsent
+    %{context | session: session, kept: %{}, failures: 0, reset: reset}
+  end
+
+  defp watch(%{options: %{status: nil}} = context), do: context
+  defp watch(%{tab: %{mount: :dead}} = context), do: context
+
+  defp watch(context) do
+    _without_it_the_assign_lags = Session.watch(context.session, self())
+    context
+  end
+
+  defp settle(context, %{failures: failures, saved: saved}) when failures > context.failures do
+    reset =
+      if is_integer(context.reset) and context.reset > saved, do: :unsent, else: context.reset
+
+    %{context | kept: %{}, failures: failures, reset: reset}
+  end
+
+  defp settle(%{reset: reset} = context, %{saved: saved})
+       when is_integer(reset) and reset <= saved,
+       do: %{context | reset: nil}
+
+  defp settle(context, _status), do: context
+
+  defp session_state(context, {:ok, status}) do
+    cond do
+      status.superseded? or status.failures > context.failures -> :unsaved
+      status.accepted <= status.saved -> :saved
+      status.down? or not Session.current?(context.session) -> :unsaved
+      true -> :saving
+    end
+  end
+
+  defp session_state(_context, {:error, _error}), do: :unsaved
+
+  defp superseded do
+    Error.new(
+      :superseded,
+      "The tab has mounted again, and this LiveView changes nothing any more"
+    )
+  end
+
+  defp no_sid(context) do
+    Error.new(
+      :refused,
+      "The session has no id under #{inspect(context.options.session_id_key)}: put `plug :ensure_session_id` of " <>
+        "DurableStash.Plug after :fetch_session in the router's pipeline"
+    )
+  end
+end

@@ -1,0 +1,331 @@
+defmodule DurableStash.Engine do
+  @moduledoc """
+  Owns one engine: the tokio runtime's sessions over one store.
+
+  The application starts the default one, named `DurableStash.Engine`, from `config :durable_stash`. Start others under a
+  supervisor of your own, and name them in the LiveViews that use them (`engine: MyApp.Stashes`):
+
+      children = [
+        {DurableStash.Engine, name: MyApp.Stashes, backend: {:disk, path: "/var/lib/my_app"}, secret: secret},
+        MyAppWeb.Endpoint
+      ]
+
+  The options are those of `DurableStash.Config`, and `:name`. An engine that shuts down accepts nothing more and saves what
+  it accepted, for at most `:shutdown_timeout`.
+  """
+
+  use GenServer
+
+  alias DurableStash.Config
+  alias DurableStash.Error
+  alias DurableStash.Native
+  alias DurableStash.Telemetry
+
+  require Logger
+
+  @default __MODULE__
+  @call_timeout 5_000
+  # What the supervisor and callers grant beyond the engine's own deadline.
+  @margin 5_000
+
+  @type name :: atom()
+  @typedoc "A running engine, as LiveViews find it without asking the process."
+  @opaque t :: %__MODULE__{
+            name: name(),
+            resource: reference(),
+            generation: pos_integer(),
+            on_invalid_value: :skip | :raise,
+            recover_timeout: pos_integer(),
+            max_value_bytes: pos_integer()
+          }
+  @enforce_keys [
+    :name,
+    :resource,
+    :generation,
+    :on_invalid_value,
+    :recover_timeout,
+    :max_value_bytes
+  ]
+  defstruct @enforce_keys
+
+  @doc """
+  Starts an engine. Raises an `ArgumentError` for a bad option; a store that cannot be reached does not keep it from
+  starting, `health/1` says so.
+  """
+  @spec start_link(keyword()) :: GenServer.on_start()
+  def start_link(options) do
+    {name, options} = Keyword.pop(options, :name, @default)
+    GenServer.start_link(__MODULE__, {name, Config.new!(options)}, name: name)
+  end
+
+  @doc false
+  @spec child_spec(keyword()) :: Supervisor.child_spec()
+  def child_spec(options) do
+    name = Keyword.get(options, :name, @default)
+    shutdown_timeout = Config.new!(Keyword.delete(options, :name)).shutdown_timeout
+
+    %{
+      id: name,
+      start: {__MODULE__, :start_link, [options]},
+      shutdown: shutdown_timeout + @margin
+    }
+  end
+
+  @doc """
+  Counters since the engine's start: `:gets`, `:puts`, `:commits`, `:conflicts`, `:retries`, `:live_sessions`,
+  `:unsaved_bytes` and others, by name.
+  """
+  @spec stats(name()) :: {:ok, %{atom() => non_neg_integer()}} | {:error, Error.t()}
+  def stats(name \\ @default) do
+    with {:ok, engine} <- fetch(name),
+         do: native(fn -> {:ok, Native.engine_stats(engine.resource)} end)
+  end
+
+  @doc """
+  How the engine fares.
+
+    * `:probing`: the boot probe is asking the store whether its conditional writes can be relied on;
+    * `:ready`: it can;
+    * `:degraded`: the store cannot be reached; writes queue up and the engine keeps trying;
+    * `:refusing`: the store or its configuration cannot be relied on; writes are refused.
+
+  The reason is a sentence for the operator.
+  """
+  @spec health(name()) ::
+          {:ok, {:probing | :ready | :degraded | :refusing, String.t() | nil}}
+          | {:error, Error.t()}
+  def health(name \\ @default) do
+    with {:ok, engine} <- fetch(name),
+         do: native(fn -> {:ok, Native.engine_health(engine.resource)} end)
+  end
+
+  @doc """
+  Stops accepting, and saves what was accepted, for at most `timeout` ms. The engine is of no use afterwards: this is for
+  shutting down. Returns how much was saved and how much was not.
+  """
+  @spec drain(name(), timeout :: pos_integer() | :configured) ::
+          {:ok,
+           %{
+             saved_sessions: non_neg_integer(),
+             unsaved_sessions: non_neg_integer(),
+             unsaved_ops: non_neg_integer()
+           }}
+          | {:error, Error.t()}
+  def drain(name \\ @default, timeout \\ :configured) do
+    GenServer.call(name, {:drain, timeout}, :infinity)
+  catch
+    :exit, _reason -> {:error, down()}
+  end
+
+  @doc false
+  @spec fetch(name()) :: {:ok, t()} | {:error, Error.t()}
+  def fetch(name) do
+    case :persistent_term.get({__MODULE__, name}, nil) do
+      nil -> {:error, down(name)}
+      engine -> {:ok, engine}
+    end
+  end
+
+  @doc false
+  @spec forget(name(), sid :: String.t(), [binary()] | nil, timeout()) ::
+          :ok | {:error, Error.t()}
+  def forget(name, sid, secrets, timeout) do
+    with {:ok, engine} <- fetch(name),
+         do: request(timeout, &Native.engine_forget(engine.resource, sid, secrets, &1))
+  end
+
+  @doc false
+  # Makes a request and waits for its reply. No reply arrives after this has returned: giving up claims the request
+  # first, and where the engine was quicker the message is certain to come.
+  @spec request(timeout(), (id :: pos_integer() -> {:ok, reference()} | term())) :: term()
+  def request(timeout, start) do
+    id = :atomics.add_get(:persistent_term.get({__MODULE__, :ids}), 1, 1)
+
+    native(fn ->
+      with {:ok, request} <- start.(id), do: await(id, request, timeout)
+    end)
+  end
+
+  @doc false
+  # Calls the NIF. Every failure of the boundary itself becomes an error: a panic that was caught, a library that is
+  # not loaded.
+  @spec native((-> result | {:error, {Error.kind(), String.t()} | Error.t()})) ::
+          result | {:error, Error.t()}
+        when result: term()
+  def native(call) do
+    case call.() do
+      {:error, {kind, message}} -> {:error, Error.new(kind, message)}
+      result -> result
+    end
+  rescue
+    error in [ErlangError, UndefinedFunctionError] ->
+      {:error, Error.new(:engine_down, "The engine did not take the call: #{boundary_reason(error)}")}
+  end
+
+  @doc false
+  # Requests are numbered across all engines of the node, so that no reply is taken for another's.
+  @spec start_numbering() :: :ok
+  def start_numbering,
+    do: :persistent_term.put({__MODULE__, :ids}, :atomics.new(1, signed: false))
+
+  @doc false
+  # For DurableStash.TestBackend: the store in memory of this name, made at its first mention.
+  @spec test_store(name :: String.t()) :: reference()
+  def test_store(name) do
+    {:ok, store} = Native.test_store(name)
+    store
+  end
+
+  @doc false
+  @spec dump_test_store(name :: String.t()) :: [{object :: String.t(), body :: binary()}]
+  def dump_test_store(name), do: Native.test_store_dump(test_store(name))
+
+  @doc false
+  @spec count_test_store(name :: String.t()) :: %{atom() => non_neg_integer()}
+  def count_test_store(name), do: Native.test_store_counts(test_store(name))
+
+  @doc false
+  @spec script_test_store(name :: String.t(), :reset | {:latency, non_neg_integer()} | term()) ::
+          :ok
+  def script_test_store(name, :reset), do: Native.test_store_reset(test_store(name))
+
+  def script_test_store(name, {:latency, latency}),
+    do: Native.test_store_latency(test_store(name), latency)
+
+  def script_test_store(name, step), do: Native.test_store_script(test_store(name), step)
+
+  # -- The process ------------------------------------------------------------------------------------------------
+
+  @impl GenServer
+  def init({name, config}) do
+    Process.flag(:trap_exit, true)
+    release_predecessor(name)
+
+    case native(fn -> Native.engine_start(Config.to_native(config, backend(config.backend))) end) do
+      {:ok, resource} ->
+        :ok = Native.engine_observe(resource, self())
+
+        :persistent_term.put({__MODULE__, name}, %__MODULE__{
+          name: name,
+          resource: resource,
+          generation: System.unique_integer([:positive]),
+          on_invalid_value: config.on_invalid_value,
+          recover_timeout: config.recover_timeout,
+          max_value_bytes: config.max_value_bytes
+        })
+
+        {:ok, %{name: name, resource: resource, config: config, drained: nil}}
+
+      {:error, error} ->
+        {:stop, error}
+    end
+  end
+
+  @impl GenServer
+  def handle_call({:drain, timeout}, _from, state) do
+    {report, state} = drain_once(state, timeout)
+    {:reply, report, state}
+  end
+
+  @impl GenServer
+  def handle_info({:durable_stash_events, events}, state) do
+    Telemetry.engine_events(events, state.name)
+    {:noreply, state}
+  end
+
+  def handle_info(_other, state), do: {:noreply, state}
+
+  @impl GenServer
+  def terminate(_reason, state) do
+    drain_once(state, :configured)
+    forward_events(state)
+    :persistent_term.erase({__MODULE__, state.name})
+  end
+
+  @impl GenServer
+  def format_status(status) do
+    # The configuration holds secrets and credentials.
+    Map.replace_lazy(status, :state, &Map.take(&1, [:name]))
+  end
+
+  defp drain_once(%{drained: nil} = state, timeout) do
+    timeout = if timeout == :configured, do: state.config.shutdown_timeout, else: timeout
+    start = System.monotonic_time()
+
+    report =
+      request(timeout + @margin, &Native.engine_drain(state.resource, timeout, &1))
+
+    Telemetry.drained(report, state.name, System.monotonic_time() - start)
+    log_unsaved(report)
+    {report, %{state | drained: report}}
+  end
+
+  defp drain_once(%{drained: report} = state, _timeout), do: {report, state}
+
+  defp log_unsaved({:ok, %{unsaved_ops: 0}}), do: :ok
+
+  defp log_unsaved({:ok, %{unsaved_ops: ops, unsaved_sessions: sessions}}) do
+    Logger.error(
+      "[DurableStash] shut down with #{ops} writes of #{sessions} sessions not saved: the store did not take them in time"
+    )
+  end
+
+  defp log_unsaved({:error, error}) do
+    Logger.error("[DurableStash] could not save what was accepted before the shutdown: #{error.message}")
+  end
+
+  defp forward_events(state) do
+    receive do
+      {:durable_stash_events, events} ->
+        Telemetry.engine_events(events, state.name)
+        forward_events(state)
+    after
+      0 -> :ok
+    end
+  end
+
+  # A predecessor that was killed could not drain. What it accepted is saved in the background.
+  defp release_predecessor(name) do
+    with {:ok, %__MODULE__{resource: resource}} <- fetch(name) do
+      request(0, &Native.engine_drain(resource, @call_timeout, &1))
+      :persistent_term.erase({__MODULE__, name})
+    end
+  end
+
+  defp backend({:disk, path}), do: {:disk, path}
+  defp backend({:s3, options}), do: {:s3, options}
+  defp backend({:test, options}), do: {:memory, DurableStash.TestBackend.store(options)}
+
+  defp await(id, request, timeout) do
+    receive do
+      {:durable_stash, ^id, reply} -> reply
+    after
+      timeout ->
+        if Native.request_cancel(request) do
+          {:error, {:timeout, "There was no answer within #{timeout} ms"}}
+        else
+          receive do
+            {:durable_stash, ^id, reply} -> reply
+          end
+        end
+    end
+  end
+
+  defp boundary_reason(%ErlangError{original: original}), do: inspect(original)
+
+  # A library that does not load leaves its module undefined; what the loader said is in the log.
+  defp boundary_reason(%UndefinedFunctionError{}) do
+    "the library in priv/native could not be loaded. It has to be built on this kind of machine, by this Erlang/OTP " <>
+      "release or an older one: try `mix deps.compile durable_stash --force`"
+  end
+
+  defp down, do: Error.new(:engine_down, "The engine stopped")
+
+  defp down(name) do
+    Error.new(
+      :engine_down,
+      "There is no engine named #{inspect(name)}: is the application :durable_stash, or the supervisor that " <>
+        "starts the engine, running?"
+    )
+  end
+end

@@ -1,0 +1,130 @@
+defmodule DurableStash.Session do
+  @moduledoc false
+  # One LiveView's handle on its browser session in the engine. Dropping it (the LiveView dies) releases the tab; what it
+  # wrote lives on.
+
+  alias DurableStash.Engine
+  alias DurableStash.Error
+  alias DurableStash.Native
+  alias DurableStash.Tab
+
+  # The engine answers a recovery within its own `recover_timeout`, from its cache if need be; this is for an engine that
+  # does not answer at all.
+  @recover_margin 1_000
+
+  @enforce_keys [:engine, :resource]
+  defstruct [:engine, :resource]
+
+  @type t :: %__MODULE__{engine: Engine.t(), resource: reference()}
+  @type pairs :: [{key :: String.t(), term()}]
+  @type refusal :: {key :: String.t(), Error.kind(), message :: String.t()}
+
+  @doc """
+  Opens a handle. On a connected mount this claims the tab: whoever held it is superseded. Returns at once.
+  """
+  @spec open(Engine.name(), %{
+          sid: String.t(),
+          secrets: [binary()] | nil,
+          view: String.t(),
+          vsn: pos_integer(),
+          tab: String.t(),
+          mount: Tab.mount(),
+          stores_tab: boolean(),
+          minted: boolean()
+        }) :: {:ok, t()} | {:error, Error.t()}
+  def open(engine_name, claim) do
+    with {:ok, engine} <- Engine.fetch(engine_name),
+         claim = Map.put(claim, :max_value_bytes, engine.max_value_bytes),
+         {:ok, resource} <-
+           Engine.native(fn -> Native.session_open(engine.resource, claim) end) do
+      {:ok, %__MODULE__{engine: engine, resource: resource}}
+    end
+  end
+
+  @doc "Whether the handle belongs to the engine that runs now."
+  @spec current?(t()) :: boolean()
+  def current?(%__MODULE__{engine: %{name: name, generation: generation}}) do
+    match?({:ok, %{generation: ^generation}}, Engine.fetch(name))
+  end
+
+  @doc """
+  Enqueues the values, all that can be stored or none, and returns at once. `accepted` is the write's number, 0 if nothing
+  was left to enqueue.
+  """
+  @spec stash(t(), pairs(), pairs()) ::
+          {:ok, accepted :: non_neg_integer(), [refusal()]} | {:error, Error.t()}
+  def stash(%__MODULE__{resource: resource}, session_pairs, tab_pairs) do
+    Engine.native(fn ->
+      case Native.session_stash(resource, session_pairs, tab_pairs) do
+        :large -> Native.session_stash_dirty(resource, session_pairs, tab_pairs)
+        result -> result
+      end
+    end)
+  end
+
+  @doc "Enqueues the emptying of the view's slice and the tab, and returns at once."
+  @spec reset(t()) :: {:ok, accepted :: pos_integer()} | {:error, Error.t()}
+  def reset(%__MODULE__{resource: resource}) do
+    Engine.native(fn -> Native.session_reset(resource) end)
+  end
+
+  @doc "What is stored, and by which versions of the view. Waits, at most a little longer than the engine's `recover_timeout`."
+  @spec recover(t()) ::
+          {:ok,
+           %{
+             vsn: pos_integer(),
+             session: pairs(),
+             tab_vsn: pos_integer(),
+             tab: pairs(),
+             stale: boolean()
+           }}
+          | :not_found
+          | {:error, Error.t()}
+  def recover(%__MODULE__{engine: engine, resource: resource}) do
+    timeout = engine.recover_timeout + @recover_margin
+
+    with {:ok, answer} <- Engine.request(timeout, &Native.session_recover(resource, &1)),
+         do: {:ok, Map.put_new(answer, :tab_vsn, answer.vsn)}
+  end
+
+  @doc "Waits until everything accepted so far is saved."
+  @spec flush(t(), timeout()) :: :ok | {:error, Error.t()}
+  def flush(%__MODULE__{resource: resource}, timeout) do
+    case Engine.request(timeout, &Native.session_flush(resource, &1)) do
+      :saved -> :ok
+      result -> result
+    end
+  end
+
+  @doc "What has become of this handle's writes. Reads atomics."
+  @spec status(t()) ::
+          {:ok,
+           %{
+             accepted: non_neg_integer(),
+             saved: non_neg_integer(),
+             failures: non_neg_integer(),
+             superseded?: boolean(),
+             down?: boolean()
+           }}
+          | {:error, Error.t()}
+  def status(%__MODULE__{resource: resource}) do
+    Engine.native(fn ->
+      {accepted, saved, failures, superseded?, down?} = Native.session_status(resource)
+
+      {:ok,
+       %{
+         accepted: accepted,
+         saved: saved,
+         failures: failures,
+         superseded?: superseded?,
+         down?: down?
+       }}
+    end)
+  end
+
+  @doc "Asks for `{:durable_stash_status, 0, change}` at every change of what is saved."
+  @spec watch(t(), pid()) :: :ok | {:error, Error.t()}
+  def watch(%__MODULE__{resource: resource}, pid) do
+    Engine.native(fn -> Native.session_watch(resource, pid, 0) end)
+  end
+end

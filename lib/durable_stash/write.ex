@@ -1,0 +1,148 @@
+defmodule DurableStash.Write do
+  @moduledoc false
+  # A stash or a reset: what changed goes to the engine, which accepts it at once and saves it later. The kept terms advance
+  # on what was accepted, so what was not goes out again with the next stash.
+
+  alias DurableStash.Context
+  alias DurableStash.Delta
+  alias DurableStash.Error
+  alias DurableStash.Session
+  alias DurableStash.Telemetry
+
+  # How long `durability: :await` holds the LiveView.
+  @await_timeout 5_000
+
+  @doc """
+  Stashes the assigns that changed. At a dead mount nothing is written: the connected mount runs the same code.
+  """
+  @spec stash(Context.t(), assigns :: map()) :: :unchanged | {:written, Context.t()}
+  def stash(%Context{tab: %{mount: :dead}}, _assigns), do: :unchanged
+
+  def stash(%Context{} = context, assigns) do
+    case Context.ready(context) do
+      {:ok, ready} ->
+        send_changed(context, ready, changed(ready, assigns))
+
+      {:error, error, context} ->
+        Telemetry.span(:stash, context, fn -> not_accepted(error, context) end)
+    end
+  end
+
+  @doc "Empties the view's slice and this tab. What is assigned is stashed anew by the next stash."
+  @spec reset(Context.t()) :: :unchanged | {:written, Context.t()}
+  def reset(%Context{tab: %{mount: :dead}}), do: :unchanged
+
+  def reset(%Context{} = context) do
+    Telemetry.span(:reset, context, fn ->
+      with {:ok, ready} <- Context.ready(context),
+           {:ok, context} <- send_reset(%{ready | reset: :unsent}) do
+        {{:written, %{context | error: nil}}, %{}, %{result: :accepted}}
+      else
+        {:error, error, context} -> not_accepted(error, %{context | reset: :unsent})
+      end
+    end)
+  end
+
+  @doc "Waits until everything stashed so far is saved."
+  @spec flush(Context.t(), timeout()) :: :ok | {:error, Error.t()}
+  def flush(%Context{tab: %{mount: :dead}}, _timeout), do: :ok
+  def flush(%Context{error: %Error{} = error}, _timeout), do: {:error, error}
+
+  def flush(%Context{refused: refused}, _timeout) when refused != %{},
+    do: {:error, refused |> Map.values() |> hd()}
+
+  def flush(%Context{session: nil}, _timeout), do: :ok
+
+  def flush(%Context{session: session} = context, timeout) do
+    with :ok <- Session.flush(session, timeout),
+         {:ok, status} <- Session.status(session) do
+      # The engine takes a write that was saved after a failure for the answer to it. Where the failure came between our
+      # look at the counters and that write, it is not: the next stash is.
+      if status.failures > context.failures, do: {:error, given_up()}, else: :ok
+    end
+  end
+
+  defp changed(%Context{options: options, kept: kept}, assigns) do
+    {Delta.changed(options.session_keys, assigns, kept), Delta.changed(options.tab_keys, assigns, kept)}
+  end
+
+  defp send_changed(context, %Context{reset: reset} = ready, {[], []}) when reset != :unsent do
+    if ready == context, do: :unchanged, else: {:written, ready}
+  end
+
+  defp send_changed(_context, ready, {session, tab}) do
+    Telemetry.span(:stash, ready, fn ->
+      with {:ok, context} <- send_reset(ready),
+           {:ok, context, refused} <- send_pairs(context, session, tab),
+           :ok <- await(context) do
+        measurements = %{
+          keys: length(session) + length(tab) - map_size(refused),
+          refused: map_size(refused)
+        }
+
+        {{:written, context}, measurements, %{result: :accepted}}
+      else
+        {:error, error, context} -> not_accepted(error, context)
+      end
+    end)
+  end
+
+  # A reset that failed, or was not taken, comes before what was stashed after it.
+  defp send_reset(%Context{reset: :unsent} = context) do
+    case Session.reset(context.session) do
+      {:ok, op} -> {:ok, %{context | reset: op, kept: %{}, refused: %{}}}
+      {:error, error} -> Context.failed(context, error)
+    end
+  end
+
+  defp send_reset(context), do: {:ok, context}
+
+  defp send_pairs(context, session, tab) do
+    case Session.stash(context.session, named(session), named(tab)) do
+      {:ok, _op, refusals} ->
+        sent = session ++ tab
+        refused = refused(sent, refusals)
+        report(context, refused)
+        {:ok, Context.accepted(context, sent, refused), refused}
+
+      {:error, error} ->
+        Context.failed(context, error)
+    end
+  end
+
+  defp named(pairs), do: for({key, term} <- pairs, do: {Atom.to_string(key), term})
+
+  defp refused(sent, refusals) do
+    for {key, _term} <- sent,
+        {_name, kind, message} <- [List.keyfind(refusals, Atom.to_string(key), 0)],
+        into: %{},
+        do: {key, Error.new(kind, message)}
+  end
+
+  defp report(context, refused) do
+    for {key, error} <- refused do
+      Telemetry.refused_value(context, key, error)
+
+      if context.session.engine.on_invalid_value == :raise do
+        raise ArgumentError,
+              "#{inspect(context.view)} cannot stash the assign #{inspect(key)}: #{error.message}"
+      end
+    end
+  end
+
+  defp await(%Context{options: %{durability: :async}}), do: :ok
+
+  defp await(%Context{options: %{durability: :await}} = context) do
+    with {:error, error} <- Session.flush(context.session, @await_timeout),
+         do: {:error, error, context}
+  end
+
+  defp given_up do
+    Error.new(:unavailable, "A write was given up; the next stash sends everything again")
+  end
+
+  @spec not_accepted(Error.t(), Context.t()) :: {{:written, Context.t()}, map(), map()}
+  defp not_accepted(error, context) do
+    {{:written, context}, %{}, %{result: :error, kind: error.kind, error: error}}
+  end
+end

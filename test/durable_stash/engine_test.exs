@@ -1,0 +1,309 @@
+defmodule DurableStash.EngineTest do
+  # Panics are asked for by the name of an entry point, whoever calls it next.
+  use DurableStash.Case, async: false
+
+  import ExUnit.CaptureLog
+
+  alias DurableStash.Native
+  alias DurableStash.OsNode
+
+  @keys [:count, draft: :reconnect]
+
+  defp mount(engine, page \\ Page.open(Page.session())) do
+    Page.mount(page, view(engine, [stored_keys: @keys], assigns: [count: 0, draft: ""]))
+  end
+
+  describe "start" do
+    @tag engine: false
+    test "fault_73: a bad option raises, and nothing is started", %{engine: name} do
+      assert_raise ArgumentError, ~r/:ttl takes/, fn ->
+        Engine.start_link(name: name, secret: secret(), ttl: 0)
+      end
+
+      assert_raise ArgumentError, ~r/:secret is missing/, fn -> Engine.child_spec(name: name) end
+      assert Process.whereis(name) == nil
+      assert {:error, %Error{kind: :engine_down}} = Engine.fetch(name)
+    end
+
+    @tag engine: false
+    @tag :tmp_dir
+    test "a directory that cannot be made is an error that names it", %{
+      engine: name,
+      tmp_dir: tmp_dir
+    } do
+      file = Path.join(tmp_dir, "file")
+      File.write!(file, "")
+      Process.flag(:trap_exit, true)
+      options = [name: name, secret: secret(), backend: {:disk, path: Path.join(file, "below")}]
+
+      case Engine.start_link(options) do
+        {:error, %Error{message: message}} ->
+          assert message =~ file
+
+        {:ok, _pid} ->
+          assert eventually(fn -> match?({:ok, {:degraded, _reason}}, Engine.health(name)) end)
+      end
+    end
+
+    test "an engine has health and stats, and none without it", %{engine: engine} do
+      assert {:ok, {:ready, nil}} = Engine.health(engine)
+      assert {:ok, %{commits: 0, puts: 0, gets: 0, unsaved_bytes: 0}} = Engine.stats(engine)
+      assert {:error, %Error{kind: :engine_down}} = Engine.health(:no_engine)
+      assert {:error, %Error{kind: :engine_down}} = Engine.stats(:no_engine)
+      assert {:error, %Error{kind: :engine_down}} = Engine.drain(:no_engine)
+    end
+
+    test "its state shows no secret", %{engine: engine} do
+      refute inspect(:sys.get_status(engine), limit: :infinity, printable_limit: :infinity) =~
+               "a secret of the tests"
+    end
+
+    @tag engine: false
+    test "fault_45: a hundred starts and stops leave no thread, and no name", %{engine: name} do
+      for _warm_up <- 1..3, do: start_and_stop(name)
+      threads = threads()
+      for _round <- 1..100, do: start_and_stop(name)
+      assert_in_delta threads(), threads, 5
+      assert {:error, %Error{kind: :engine_down}} = Engine.fetch(name)
+    end
+  end
+
+  defp start_and_stop(name) do
+    start_engine(name)
+    {lv, _page} = mount(name)
+    LiveViewProcess.save(lv, count: 1)
+    LiveViewProcess.close(lv)
+    :ok = stop_supervised(name)
+  end
+
+  defp threads, do: length(File.ls!("/proc/self/task"))
+
+  describe "drain" do
+    test "fault_35: saves what many sessions accepted, within its budget", %{
+      engine: engine,
+      backend: backend
+    } do
+      mounted = for n <- 1..300, do: {n, mount(engine)}
+      TestBackend.latency(backend, 50)
+
+      for {n, {lv, _page}} <- mounted do
+        LiveViewProcess.stash(lv, count: n)
+        LiveViewProcess.close(lv)
+      end
+
+      assert {:ok, %{unsaved_sessions: 0, unsaved_ops: 0}} = Engine.drain(engine)
+      assert map_size(TestBackend.dump(backend)) == 300
+      TestBackend.latency(backend, 0)
+      restart_engine(engine)
+
+      for {n, {_lv, page}} <- mounted do
+        {lv, _page} = mount(engine, page)
+        assert %{count: ^n} = LiveViewProcess.assigns(lv)
+      end
+    end
+
+    test "fault_36: gives up at the deadline when the store is down, and says what was not saved",
+         context do
+      %{engine: engine, backend: backend} = context
+      observe(engine, [[:durable_stash, :drain, :stop]])
+      TestBackend.stall_puts(backend, 1_000)
+
+      for n <- 1..10 do
+        {lv, _page} = mount(engine)
+        LiveViewProcess.stash(lv, count: n)
+      end
+
+      log =
+        capture_log(fn ->
+          assert {:ok, %{unsaved_sessions: 10, unsaved_ops: 10}} = Engine.drain(engine, 50)
+        end)
+
+      assert log =~ "10 writes of 10 sessions not saved"
+
+      assert_received {:telemetry, [:durable_stash, :drain, :stop], %{unsaved_sessions: 10, duration: _},
+                       %{result: :drained}}
+    end
+
+    test "fault_35: a stash during or after it is refused, and known to be unsaved", %{
+      engine: engine
+    } do
+      {lv, _page} = mount(engine)
+      LiveViewProcess.save(lv, count: 1)
+      assert {:ok, _report} = Engine.drain(engine)
+
+      capture_log(fn ->
+        LiveViewProcess.stash(lv, count: 2)
+        assert LiveViewProcess.status(lv) == :unsaved
+        assert {:error, %Error{kind: :engine_down}} = LiveViewProcess.flush(lv)
+        LiveViewProcess.reset(lv)
+      end)
+    end
+
+    test "a second one reports what the first did", %{engine: engine} do
+      assert {:ok, report} = Engine.drain(engine)
+      assert {:ok, ^report} = Engine.drain(engine)
+    end
+
+    test "stopping the process drains", %{engine: engine, backend: backend} do
+      TestBackend.latency(backend, 20)
+      {lv, _page} = mount(engine)
+      LiveViewProcess.stash(lv, count: 1)
+      :ok = stop_supervised(engine)
+
+      assert %{views: %{"Elixir.DurableStash.SomeLive" => %{"1" => %{"data" => %{"count" => 1}}}}} =
+               document(backend)
+    end
+  end
+
+  describe "an engine that is killed" do
+    test "is replaced; its LiveViews send everything again, and what it accepted is saved",
+         context do
+      %{engine: engine, backend: backend} = context
+      {idle, _page} = mount(engine)
+      {busy, busy_page} = mount(engine)
+      TestBackend.stall_puts(backend, 2)
+      LiveViewProcess.stash(idle, count: 1)
+      LiveViewProcess.stash(busy, count: 2, draft: "Dear")
+      replace(engine)
+      TestBackend.release(backend)
+
+      LiveViewProcess.save(busy, count: 3)
+      assert LiveViewProcess.status(busy) == :saved
+      {lv, _page} = mount(engine, busy_page)
+      assert %{count: 3, draft: "Dear"} = LiveViewProcess.assigns(lv)
+      assert eventually(fn -> map_size(TestBackend.dump(backend)) == 2 end)
+    end
+
+    test "fault_34: between a write and the word of it, the write is there, and sending it again changes nothing",
+         context do
+      %{engine: engine, backend: backend} = context
+      {lv, page} = mount(engine)
+      TestBackend.drop_put_answers(backend, 1)
+      TestBackend.fail_gets(backend, 1, retry_after: 600_000)
+      LiveViewProcess.stash(lv, count: 1, draft: "Dear")
+      assert eventually(fn -> match?(%{commits: 1, gets: 2}, TestBackend.counts(backend)) end)
+      assert LiveViewProcess.status(lv) == :saving
+      replace(engine)
+
+      LiveViewProcess.save(lv, [])
+      assert LiveViewProcess.status(lv) == :saved
+
+      assert %{"1" => %{"data" => %{"count" => 1}}} =
+               document(backend).views["Elixir.DurableStash.SomeLive"]
+
+      {lv, _page} = mount(engine, page)
+      assert %{count: 1, draft: "Dear"} = LiveViewProcess.assigns(lv)
+    end
+  end
+
+  defp replace(engine) do
+    {:ok, %{generation: generation}} = Engine.fetch(engine)
+    Process.exit(Process.whereis(engine), :kill)
+
+    assert eventually(fn ->
+             match?({:ok, %{generation: other}} when other != generation, Engine.fetch(engine))
+           end)
+  end
+
+  describe "fault_46: a panic in the NIF" do
+    for entry <-
+          ~w(session_open session_stash session_reset session_recover session_flush session_status session_watch) do
+      test "in #{entry} is no LiveView's end, and the engine stays up", %{engine: engine} do
+        view =
+          view(engine, [stored_keys: @keys, status: :stash_status], assigns: [count: 0, draft: ""])
+
+        capture_log(fn ->
+          :ok = Native.fault_hook(unquote(entry), :panic)
+          {lv, page} = Page.mount(Page.open(Page.session()), view)
+          LiveViewProcess.stash(lv, count: 1)
+          LiveViewProcess.status(lv)
+          LiveViewProcess.flush(lv)
+          LiveViewProcess.reset(lv)
+          {lv, page} = Page.mount(page, view)
+
+          LiveViewProcess.stash(lv, count: 2, draft: "Dear")
+          assert LiveViewProcess.flush(lv) == :ok
+          assert LiveViewProcess.status(lv) == :saved
+          {lv, _page} = Page.mount(page, view)
+          assert %{count: 2, draft: "Dear"} = LiveViewProcess.assigns(lv)
+        end)
+      end
+    end
+
+    test "is an error of the kind :engine_down", %{engine: engine} do
+      :ok = Native.fault_hook("engine_stats", :panic)
+      assert {:error, %Error{kind: :engine_down, message: message}} = Engine.stats(engine)
+      assert message =~ "nif_panicked"
+      assert {:ok, _stats} = Engine.stats(engine)
+    end
+  end
+
+  describe "kill -9 of the whole node" do
+    @describetag :tmp_dir
+    @describetag engine: false
+    @describetag timeout: 120_000
+
+    setup %{engine: engine, tmp_dir: tmp_dir} do
+      config = [backend: {:disk, path: tmp_dir}, secret: secret()]
+
+      view = [
+        stash: [adapter: DurableStash, stored_keys: [:left, :right]],
+        assigns: [left: 0, right: 0]
+      ]
+
+      recover = fn page ->
+        start_engine(engine, config)
+        here = view(engine, [stored_keys: [:left, :right]], assigns: [left: 0, right: 0])
+        {lv, _page} = Page.mount(page, here)
+        {LiveViewProcess.recovered(lv), LiveViewProcess.assigns(lv)}
+      end
+
+      %{config: config, view: view, page: Page.open(Page.session()), recover: recover}
+    end
+
+    test "fault_32: between accept and commit a write is absent as a whole, and was never reported saved",
+         context do
+      node = OsNode.start([flush_after: 600_000] ++ context.config)
+      page = OsNode.mount(node, :lv, context.page, context.view)
+      OsNode.run(node, :stash, [:lv, [left: 1, right: 1]])
+      assert OsNode.run(node, :status, [:lv]) == :saving
+      OsNode.kill(node)
+      assert {:not_found, %{left: 0, right: 0}} = context.recover.(page)
+    end
+
+    test "fault_33: in the middle of writing the object is an old or a new one, never less than was reported saved",
+         context do
+      node = OsNode.start(context.config)
+      page = OsNode.mount(node, :lv, context.page, context.view)
+      for n <- 1..20, do: :ok = OsNode.run(node, :save, [:lv, [left: n, right: n]])
+      OsNode.storm(node, :lv)
+      %{left: told} = OsNode.run(node, :saved_assigns, [:lv])
+      OsNode.kill(node)
+
+      assert {:recovered, %{left: left, right: right}} = context.recover.(page)
+      assert left == right
+      assert left >= told
+    end
+
+    test "fault_35: an application that stops has saved what it accepted", context do
+      node = OsNode.start([flush_after: 600_000] ++ context.config)
+      page = OsNode.mount(node, :lv, context.page, context.view)
+      OsNode.run(node, :stash, [:lv, [left: 1, right: 1]])
+      assert OsNode.stop_application(node) == :ok
+      OsNode.kill(node)
+      assert {:recovered, %{left: 1, right: 1}} = context.recover.(page)
+    end
+
+    test "fault_47: a library that cannot be loaded is one clear error, and nothing is started",
+         context do
+      copy = Path.join(context.tmp_dir, "durable_stash/ebin")
+      File.mkdir_p!(copy)
+      File.cp_r!(Application.app_dir(:durable_stash, "ebin"), copy)
+
+      assert {:error, message} = OsNode.start(context.config, [String.to_charlist(copy)])
+      assert message =~ "running: false"
+      assert message =~ "the library in priv/native could not be loaded"
+      assert message =~ "mix deps.compile durable_stash --force"
+    end
+  end
+end

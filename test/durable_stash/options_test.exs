@@ -1,0 +1,80 @@
+defmodule DurableStash.OptionsTest do
+  use ExUnit.Case, async: true
+
+  alias DurableStash.Options
+
+  test "a bare key is of the session" do
+    options = Options.new!(stored_keys: [:count, theme: :session, draft: :reconnect])
+    assert options.session_keys == [:count, :theme]
+    assert options.tab_keys == [:draft]
+  end
+
+  test "the defaults" do
+    assert %Options{
+             vsn: 1,
+             migrate: nil,
+             secret: nil,
+             session_id_key: "sid",
+             engine: DurableStash.Engine,
+             status: nil,
+             durability: :async
+           } = Options.new!(stored_keys: [])
+  end
+
+  test "LiveStash's own option is accepted" do
+    assert %Options{auto_stash: true} = Options.new!(stored_keys: [:a], auto_stash: true)
+  end
+
+  test "a secret is a binary or a list of them" do
+    secret = String.duplicate("s", 32)
+    assert %Options{secret: [^secret]} = Options.new!(stored_keys: [:a], secret: secret)
+
+    assert %Options{secret: [^secret, ^secret]} =
+             Options.new!(stored_keys: [:a], secret: [secret, secret])
+  end
+
+  for {case, options, message} <- [
+        {"an unknown option", [stored_keys: [:a], ttl: 1], ~r/unknown option :ttl. The options are :stored_keys, :vsn/},
+        {"no stored keys", [vsn: 1], ~r/the option :stored_keys is missing/},
+        {"stored keys that are no list", [stored_keys: :a], ~r/:stored_keys takes a list such as/},
+        {"a stored key that is no atom", [stored_keys: ["a"]], ~r/:stored_keys holds atoms and pairs.*"a"/},
+        {"a stored key twice", [stored_keys: [:a, a: :reconnect]], ~r/:a is in :stored_keys more than once/},
+        {"an unknown scope", [stored_keys: [a: :forever]],
+         ~r/the scope of :a in :stored_keys is :session or :reconnect, got: :forever/},
+        {"the reserved scope", [stored_keys: [a: :permanent]],
+         ~r/:permanent of :a in :stored_keys is reserved.*:session and :reconnect/},
+        {"an assign of LiveView's own", [stored_keys: [:flash]],
+         ~r/:flash in :stored_keys is not an assign that can be set/},
+        {"a vsn of 0", [stored_keys: [:a], vsn: 0], ~r/:vsn takes a positive integer, got: 0/},
+        {"a vsn that is text", [stored_keys: [:a], vsn: "1"], ~r/:vsn takes a positive integer, got: "1"/},
+        {"a migration that is no function", [stored_keys: [:a], migrate: :up],
+         ~r/:migrate takes a function of two arguments/},
+        {"an empty session id key", [stored_keys: [:a], session_id_key: ""], ~r/:session_id_key takes a string/},
+        {"an engine that is no name", [stored_keys: [:a], engine: "engine"], ~r/:engine takes the name of an engine/},
+        {"a status that is no name", [stored_keys: [:a], status: true], ~r/:status takes the name of an assign/},
+        {"a status that is stored", [stored_keys: [:a], status: :a],
+         ~r/:a of the option :status is also in :stored_keys/},
+        {"an unknown durability", [stored_keys: [:a], durability: :sync], ~r/:durability takes `:async` or `:await`/},
+        {"options that are no keyword list", %{stored_keys: [:a]}, ~r/takes a keyword list/}
+      ] do
+    test "fault_73: #{case} is named" do
+      assert_raise ArgumentError, unquote(Macro.escape(message)), fn ->
+        Options.new!(unquote(Macro.escape(options)))
+      end
+    end
+  end
+
+  test "fault_73: a short secret is named and not shown" do
+    error =
+      assert_raise ArgumentError, fn -> Options.new!(stored_keys: [:a], secret: "hunter2") end
+
+    assert error.message =~ ":secret takes a binary of at least 32 bytes"
+    assert error.message =~ "got: a binary of 7 bytes"
+    refute error.message =~ "hunter2"
+  end
+
+  test "the secret is not inspected" do
+    secret = "secret secret secret secret secret"
+    refute inspect(Options.new!(stored_keys: [:a], secret: secret)) =~ secret
+  end
+end

@@ -1,0 +1,109 @@
+defmodule DurableStash.SessionTest do
+  use DurableStash.Case, async: true
+
+  alias DurableStash.Session
+
+  defp open(engine, options \\ []) do
+    claim = %{
+      sid: "a session of the tests",
+      secrets: nil,
+      view: "Elixir.DurableStash.SomeLive",
+      vsn: 1,
+      tab: "tab",
+      mount: :fresh,
+      stores_tab: true,
+      minted: false
+    }
+
+    {:ok, session} = Session.open(engine, Map.merge(claim, Map.new(options)))
+    session
+  end
+
+  test "a handle's writes are numbered, and counted when they are saved", %{engine: engine} do
+    session = open(engine)
+
+    assert {:ok, %{accepted: 0, saved: 0, failures: 0, superseded?: false, down?: false}} =
+             Session.status(session)
+
+    assert {:ok, 1, []} = Session.stash(session, [{"a", 1}], [{"b", 2}])
+    assert {:ok, 2, []} = Session.stash(session, [{"a", 2}], [])
+    assert :ok = Session.flush(session, 5_000)
+    assert {:ok, %{accepted: 2, saved: 2, failures: 0}} = Session.status(session)
+
+    assert {:ok, %{vsn: 1, session: [{"a", 2}], tab: [{"b", 2}], stale: false}} =
+             Session.recover(session)
+  end
+
+  test "reads see what was accepted and is not stored yet", %{engine: engine, backend: backend} do
+    session = open(engine)
+    TestBackend.stall_puts(backend, 1)
+    {:ok, 1, []} = Session.stash(session, [{"a", 1}], [])
+    assert {:ok, %{session: [{"a", 1}]}} = Session.recover(session)
+  end
+
+  test "an engine that is not there is an error" do
+    assert {:error, %Error{kind: :engine_down, message: message}} = Session.open(:no_engine, %{})
+    assert message =~ "no engine named :no_engine"
+  end
+
+  test "fault_48: the reply to a LiveView that died is dropped, and its write completes",
+       context do
+    %{engine: engine, backend: backend} = context
+    test = self()
+    TestBackend.stall_puts(backend, 1)
+
+    {pid, monitor} =
+      spawn_monitor(fn ->
+        session = open(engine)
+        {:ok, 1, []} = Session.stash(session, [{"a", 1}], [])
+        send(test, :accepted)
+        Session.flush(session, :infinity)
+      end)
+
+    assert_receive :accepted
+    Process.exit(pid, :kill)
+    assert_receive {:DOWN, ^monitor, :process, ^pid, :killed}
+    TestBackend.release(backend)
+
+    assert {:ok, %{session: [{"a", 1}]}} = Session.recover(open(engine, mount: :rejoin))
+    assert {:ok, %{unsaved_ops: 0}} = Engine.drain(engine)
+
+    assert %{views: %{"Elixir.DurableStash.SomeLive" => %{"1" => %{"data" => %{"a" => 1}}}}} =
+             document(backend)
+  end
+
+  test "fault_49: no reply arrives after its caller gave up, however close it was", %{
+    engine: engine
+  } do
+    session = open(engine)
+
+    for n <- 1..20_000 do
+      {:ok, _op, []} = Session.stash(session, [{"a", n}], [])
+
+      assert Session.flush(session, 0) in [
+               :ok,
+               {:error, %Error{kind: :timeout, message: "There was no answer within 0 ms"}}
+             ]
+    end
+
+    assert :ok = Session.flush(session, 5_000)
+    assert Process.info(self(), :message_queue_len) == {:message_queue_len, 0}
+  end
+
+  test "fault_54: reads that arrive while one is under way share it", %{
+    engine: engine,
+    backend: backend
+  } do
+    session = open(engine)
+    {:ok, 1, []} = Session.stash(session, [{"a", 1}], [])
+    :ok = Session.flush(session, 5_000)
+    %{gets: before} = TestBackend.counts(backend)
+
+    TestBackend.stall_gets(backend, 1)
+    readers = for _reader <- 1..100, do: Task.async(fn -> Session.recover(session) end)
+    assert eventually(fn -> TestBackend.counts(backend).gets > before end)
+    TestBackend.release(backend)
+    for {:ok, answer} <- Task.await_many(readers), do: assert(answer.session == [{"a", 1}])
+    assert TestBackend.counts(backend).gets - before <= 3
+  end
+end

@@ -1,0 +1,196 @@
+# A Phoenix application that uses DurableStash as its documentation says.
+
+defmodule SomeAppWeb do
+  @moduledoc """
+  `use SomeAppWeb, stored_keys: [...]` makes a view that shows its assigns and does what its events tell it.
+  """
+
+  use Phoenix.Component
+
+  defmacro __using__(stash) do
+    quote do
+      use Phoenix.LiveView, log: false
+
+      use LiveStash,
+          Keyword.merge([adapter: DurableStash, engine: SomeApp.Stashes], unquote(stash))
+
+      @impl Phoenix.LiveView
+      def mount(_params, _session, socket), do: SomeAppWeb.mount(socket)
+
+      @impl Phoenix.LiveView
+      def handle_event(event, params, socket), do: SomeAppWeb.handle_event(event, params, socket)
+
+      @impl Phoenix.LiveView
+      def render(assigns), do: SomeAppWeb.render(assigns)
+    end
+  end
+
+  @assigns %{"count" => :count, "theme" => :theme, "draft" => :draft}
+
+  def mount(socket) do
+    socket
+    |> assign(count: 0, theme: "light", draft: "", flushed: nil)
+    |> assign_new(:stash_status, fn -> nil end)
+    |> recover()
+    |> then(&{:ok, &1})
+  end
+
+  defp recover(socket) do
+    {mounted, socket} = LiveStash.recover_state(socket)
+    assign(socket, mounted: mounted)
+  end
+
+  def handle_event("stash", changes, socket),
+    do: {:noreply, socket |> change(changes) |> LiveStash.stash()}
+
+  def handle_event("change", changes, socket), do: {:noreply, change(socket, changes)}
+  def handle_event("recover", _params, socket), do: {:noreply, recover(socket)}
+  def handle_event("reset", _params, socket), do: {:noreply, LiveStash.reset_stash(socket)}
+  def handle_event("raise", _params, _socket), do: raise("the view is broken")
+
+  def handle_event("flush", _params, socket) do
+    flushed =
+      case DurableStash.flush(socket, 1_000) do
+        :ok -> :saved
+        {:error, error} -> error.kind
+      end
+
+    {:noreply, assign(socket, flushed: flushed)}
+  end
+
+  def render(assigns) do
+    ~H"""
+    <dl>
+      <dd id="mounted">{@mounted}</dd>
+      <dd id="count">{@count}</dd>
+      <dd id="theme">{@theme}</dd>
+      <dd id="draft">{inspect_unless_text(@draft)}</dd>
+      <dd id="flushed">{@flushed}</dd>
+      <dd id="stash_status">{@stash_status}</dd>
+    </dl>
+    """
+  end
+
+  @doc """
+  Puts another version of `SomeAppWeb.VersionedLive` into the place of the one that runs, with these options of
+  `use LiveStash`.
+  """
+  def release(options) do
+    view =
+      quote do
+        defmodule SomeAppWeb.VersionedLive do
+          use SomeAppWeb,
+              unquote(Macro.escape([stored_keys: [:count, :theme, draft: :reconnect]] ++ options))
+        end
+      end
+
+    :code.purge(SomeAppWeb.VersionedLive)
+    :code.delete(SomeAppWeb.VersionedLive)
+    Code.eval_quoted(view, [], file: __ENV__.file)
+    :ok
+  end
+
+  defp inspect_unless_text(draft), do: if(is_binary(draft), do: draft, else: "no text")
+
+  def change(socket, changes),
+    do:
+      assign(
+        socket,
+        Map.new(changes, fn {name, value} -> {Map.fetch!(@assigns, name), value} end)
+      )
+end
+
+defmodule SomeAppWeb.DraftLive do
+  use SomeAppWeb, stored_keys: [:count, theme: :session, draft: :reconnect]
+
+  # As a timer or a broadcast would.
+  @impl Phoenix.LiveView
+  def handle_info({:stash, changes}, socket),
+    do: SomeAppWeb.handle_event("stash", changes, socket)
+end
+
+defmodule SomeAppWeb.OtherLive do
+  use SomeAppWeb, stored_keys: [:count, :theme, draft: :reconnect]
+end
+
+defmodule SomeAppWeb.AutoLive do
+  use SomeAppWeb, stored_keys: [:count, :theme, draft: :reconnect], auto_stash: true
+end
+
+# Neither this view nor the next one has a handle_info: what the adapter sends itself must not get that far.
+defmodule SomeAppWeb.StatusLive do
+  use SomeAppWeb, stored_keys: [:count, :theme, draft: :reconnect], status: :stash_status
+end
+
+defmodule SomeAppWeb.AutoStatusLive do
+  use SomeAppWeb,
+    stored_keys: [:count, :theme, draft: :reconnect],
+    auto_stash: true,
+    status: :stash_status
+end
+
+defmodule SomeAppWeb.AwaitLive do
+  use SomeAppWeb, stored_keys: [:count, :theme, draft: :reconnect], durability: :await
+end
+
+:ok = SomeAppWeb.release(vsn: 1)
+
+defmodule SomeAppWeb.Router do
+  use Phoenix.Router
+
+  import DurableStash.Plug
+  import Phoenix.LiveView.Router
+
+  pipeline :browser do
+    plug(:fetch_session)
+    plug(:ensure_session_id)
+  end
+
+  pipeline :without_session_id do
+    plug(:fetch_session)
+  end
+
+  live_session :default do
+    scope "/" do
+      pipe_through(:browser)
+      live("/draft", SomeAppWeb.DraftLive)
+      live("/other", SomeAppWeb.OtherLive)
+      live("/auto", SomeAppWeb.AutoLive)
+      live("/status", SomeAppWeb.StatusLive)
+      live("/auto_status", SomeAppWeb.AutoStatusLive)
+      live("/await", SomeAppWeb.AwaitLive)
+      live("/versioned", SomeAppWeb.VersionedLive)
+    end
+  end
+
+  live_session :without_session_id do
+    scope "/without_session_id" do
+      pipe_through(:without_session_id)
+      live("/draft", SomeAppWeb.DraftLive)
+    end
+  end
+end
+
+defmodule SomeAppWeb.ErrorHTML do
+  # The test sees the exception itself.
+  def render(_template, _assigns), do: "error"
+end
+
+Application.put_env(:some_app, SomeAppWeb.Endpoint,
+  render_errors: [formats: [html: SomeAppWeb.ErrorHTML], layout: false],
+  secret_key_base: String.duplicate("0123456789abcdef", 4),
+  live_view: [signing_salt: "live view salt"]
+)
+
+defmodule SomeAppWeb.Endpoint do
+  use Phoenix.Endpoint, otp_app: :some_app
+
+  @session [store: :cookie, key: "_some_app", signing_salt: "session salt"]
+
+  socket("/live", Phoenix.LiveView.Socket, websocket: [connect_info: [session: @session]])
+
+  plug(Plug.Session, @session)
+  plug(SomeAppWeb.Router)
+
+  def session_options, do: @session
+end
