@@ -72,7 +72,8 @@ defmodule DurableStash.MixProject do
     [
       licenses: ["Apache-2.0"],
       links: %{},
-      files: ~w(lib native/*/src native/*/Cargo.toml native/*/clippy.toml Cargo.toml Cargo.lock
+      files:
+        ~w(lib native/*/src native/*/build.rs native/*/benches native/*/Cargo.toml native/*/clippy.toml Cargo.toml Cargo.lock
            .formatter.exs mix.exs README.md CHANGELOG.md LICENSE)
     ]
   end

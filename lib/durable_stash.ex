@@ -33,7 +33,7 @@ defmodule DurableStash do
 
     socket
     |> Tab.announce(context.tab)
-    |> Context.put(claimed(context))
+    |> Context.put(%{claimed(context) | mounting?: false})
     |> Hook.attach()
   end
 

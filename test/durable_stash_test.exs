@@ -162,6 +162,20 @@ defmodule DurableStashTest do
       end
     end
 
+    test "a zombie stays one when the engine restarts under it and its successor", context do
+      {zombie, page} = Page.mount(Page.open(context.session), context.view)
+      LiveViewProcess.save(zombie, count: 1, draft: "old")
+      restart_engine(context.engine)
+      {lv, _page} = Page.mount(page, context.view)
+      LiveViewProcess.save(lv, count: 2, draft: "new")
+
+      capture_log(fn -> LiveViewProcess.stash(zombie, count: 100, draft: "undead") end)
+      assert {:error, %Error{kind: :superseded}} = LiveViewProcess.flush(zombie)
+      LiveViewProcess.save(lv, count: 3, draft: "newer")
+      assert %{count: 3, draft: "newer"} = LiveViewProcess.assigns(lv)
+      assert LiveViewProcess.status(lv) == :saved
+    end
+
     test "a LiveView whose tab has mounted again changes nothing any more", context do
       {zombie, page} = Page.mount(Page.open(context.session), context.view)
       LiveViewProcess.save(zombie, count: 1, draft: "old")
@@ -176,6 +190,20 @@ defmodule DurableStashTest do
       {rejoined, _page} = Page.mount(page, context.view)
       assert %{count: 2, draft: "new"} = LiveViewProcess.assigns(rejoined)
     end
+  end
+
+  test "fault_68: any session id names an object of fixed length, and no two the same", context do
+    %{engine: engine, backend: backend} = context
+    sids = ["x", "../../x", "a\0b", "é", "e\u0301", "ab", "a", String.duplicate("x", 512), "durable_stash:v1:ab"]
+
+    for sid <- sids do
+      {lv, _page} = Page.mount(Page.open(Page.session(sid)), view(engine, stored_keys: [:sid_bytes]))
+      assert LiveViewProcess.save(lv, sid_bytes: byte_size(sid)) == :ok
+    end
+
+    objects = TestBackend.dump(backend)
+    assert map_size(objects) == length(sids)
+    for {name, _document} <- objects, do: assert(name =~ ~r"\Adurable_stash/([0-9a-f]{2})/\1[0-9a-f]{62}\z")
   end
 
   describe "where nothing can be stored" do
@@ -546,6 +574,7 @@ defmodule DurableStashTest do
       assert DurableStash.forget(%{}) == :ok
     end
 
+    @tag engine: [shutdown_timeout: 50]
     test "a store that is away is an error", %{engine: engine, session: session, backend: backend} do
       TestBackend.fail_puts(backend, 1_000_000)
       TestBackend.fail_gets(backend, 1_000_000)
@@ -584,6 +613,22 @@ defmodule DurableStashTest do
 
       {lv, _page} = Page.mount(page, view(engine, stored_keys: [:count], secret: new))
       assert %{count: 2} = LiveViewProcess.assigns(lv)
+    end
+  end
+
+  describe "auto_stash: true" do
+    test "stashes after each render that changed something", %{engine: engine, backend: backend} do
+      view = view(engine, [stored_keys: @keys, auto_stash: true], @defaults)
+      {lv, page} = Page.mount(Page.open(Page.session()), view)
+      LiveViewProcess.assign(lv, count: 5)
+      assert LiveViewProcess.flush(lv) == :ok
+      LiveViewProcess.assign(lv, other: 1)
+      assert LiveViewProcess.flush(lv) == :ok
+      assert %{commits: commits} = TestBackend.counts(backend)
+      assert commits <= 2
+
+      {rejoined, _page} = Page.mount(page, view)
+      assert %{count: 5} = LiveViewProcess.assigns(rejoined)
     end
   end
 

@@ -73,6 +73,7 @@ defmodule DurableStash.Config do
     * `:on_invalid_value` is what a stash does about a value that is not JSON-safe: `:skip` leaves that key out and logs,
       `:raise` raises an `ArgumentError` in the LiveView (for development and tests).
     * `:shutdown_timeout` bounds the flush at shutdown.
+    * `:worker_threads` serve all engines of the node; the first one to start decides.
 
   ## Backends
 

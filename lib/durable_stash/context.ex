@@ -14,7 +14,7 @@ defmodule DurableStash.Context do
 
   @private :durable_stash
 
-  @enforce_keys [:options, :view, :sid, :tab, :minted?]
+  @enforce_keys [:options, :view, :sid, :tab, :minted?, :mounted_at]
   @derive {Inspect, only: [:view, :options, :superseded?, :error]}
   defstruct [
     :options,
@@ -24,6 +24,10 @@ defmodule DurableStash.Context do
     :tab,
     # The sid was minted in this very request: nothing can be stored under it.
     :minted?,
+    # When it mounted, in ms since the epoch: a handle that is opened later stands behind every mount since.
+    :mounted_at,
+    # The mount is not over: a handle that is opened now takes the tab.
+    mounting?: true,
     # The handle. None before the first use at a dead mount, and while there is no engine.
     session: nil,
     # Per key, the term that the engine accepted, or refused for good. Only a term that is not this one is sent.
@@ -45,6 +49,8 @@ defmodule DurableStash.Context do
           sid: SessionKey.sid() | nil,
           tab: Tab.t(),
           minted?: boolean(),
+          mounted_at: non_neg_integer(),
+          mounting?: boolean(),
           session: Session.t() | nil,
           kept: Delta.kept(),
           refused: %{atom() => Error.t()},
@@ -70,6 +76,7 @@ defmodule DurableStash.Context do
       view: socket.view,
       sid: sid,
       tab: tab,
+      mounted_at: System.system_time(:millisecond),
       minted?: tab.mount == :dead and SessionKey.minted?(session, sid)
     }
   end
@@ -155,7 +162,8 @@ defmodule DurableStash.Context do
       view: Atom.to_string(context.view),
       vsn: options.vsn,
       tab: tab.id,
-      mount: tab.mount,
+      mount: if(context.mounting? or tab.mount == :dead, do: tab.mount, else: :again),
+      mounted_at: context.mounted_at,
       stores_tab: options.tab_keys != [],
       minted: context.minted?
     }

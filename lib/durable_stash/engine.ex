@@ -24,20 +24,20 @@ defmodule DurableStash.Engine do
   require Logger
 
   @default __MODULE__
-  @call_timeout 5_000
   # What the supervisor and callers grant beyond the engine's own deadline.
   @margin 5_000
 
   @type name :: atom()
-  @typedoc "A running engine, as LiveViews find it without asking the process."
-  @opaque t :: %__MODULE__{
-            name: name(),
-            resource: reference(),
-            generation: pos_integer(),
-            on_invalid_value: :skip | :raise,
-            recover_timeout: pos_integer(),
-            max_value_bytes: pos_integer()
-          }
+  @typedoc false
+  # A running engine, as LiveViews find it without asking the process.
+  @type t :: %__MODULE__{
+          name: name(),
+          resource: reference(),
+          generation: pos_integer(),
+          on_invalid_value: :skip | :raise,
+          recover_timeout: pos_integer(),
+          max_value_bytes: pos_integer()
+        }
   @enforce_keys [
     :name,
     :resource,
@@ -199,11 +199,11 @@ defmodule DurableStash.Engine do
   @impl GenServer
   def init({name, config}) do
     Process.flag(:trap_exit, true)
-    release_predecessor(name)
+    release_predecessor(name, config.shutdown_timeout)
 
     case native(fn -> Native.engine_start(Config.to_native(config, backend(config.backend))) end) do
       {:ok, resource} ->
-        :ok = Native.engine_observe(resource, self())
+        _without_it_telemetry_is_less = native(fn -> Native.engine_observe(resource, self()) end)
 
         :persistent_term.put({__MODULE__, name}, %__MODULE__{
           name: name,
@@ -285,9 +285,9 @@ defmodule DurableStash.Engine do
   end
 
   # A predecessor that was killed could not drain. What it accepted is saved in the background.
-  defp release_predecessor(name) do
+  defp release_predecessor(name, timeout) do
     with {:ok, %__MODULE__{resource: resource}} <- fetch(name) do
-      request(0, &Native.engine_drain(resource, @call_timeout, &1))
+      request(0, &Native.engine_drain(resource, timeout, &1))
       :persistent_term.erase({__MODULE__, name})
     end
   end

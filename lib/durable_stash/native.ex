@@ -15,7 +15,8 @@ defmodule DurableStash.Native do
     crate: "durable_stash_nif",
     path: "native/durable_stash_nif",
     load_data: @interface,
-    features: if(Mix.env() == :test, do: ["fault-hooks"], else: [])
+    # Development and test share one build. An application compiles its dependencies as :prod.
+    features: if(Mix.env() == :prod, do: [], else: ["fault-hooks"])
 
   @type engine :: reference()
   @type session :: reference()
@@ -48,13 +49,15 @@ defmodule DurableStash.Native do
           view: String.t(),
           vsn: non_neg_integer(),
           tab: String.t(),
-          mount: :dead | :fresh | :rejoin,
+          mount: :dead | :fresh | :rejoin | :again,
+          # For `:again`: when the LiveView mounted, in ms since the epoch.
+          mounted_at: non_neg_integer(),
           stores_tab: boolean(),
           minted: boolean(),
           max_value_bytes: pos_integer()
         }
 
-  # -- engine.rs --------------------------------------------------------------------------------------------------------
+  # -- engine.rs ---------------------------------------------------------------------------------
 
   # The options are those of `DurableStash.Config.to_native/2`. The first engine of the VM decides on `:worker_threads`.
   @spec engine_start(options :: map()) :: {:ok, engine()} | error()
@@ -81,7 +84,7 @@ defmodule DurableStash.Native do
           {:ok, request()} | error()
   def engine_forget(_engine, _sid, _secrets, _id), do: not_loaded()
 
-  # -- session.rs -------------------------------------------------------------------------------------------------------
+  # -- session.rs --------------------------------------------------------------------------------
 
   @spec session_open(engine(), claim()) :: {:ok, session()} | error()
   def session_open(_engine, _claim), do: not_loaded()
@@ -102,7 +105,7 @@ defmodule DurableStash.Native do
   @spec session_reset(session()) :: {:ok, op :: pos_integer()} | error()
   def session_reset(_session), do: not_loaded()
 
-  # `{:durable_stash, id, {:ok, %{vsn: n, session: pairs(), tab: pairs(), stale: boolean()}} | :not_found | error()}`
+  # `{:durable_stash, id, {:ok, %{vsn: n, session: pairs(), tab_vsn: n, tab: pairs(), stale: boolean()}} | :not_found | error()}`
   @spec session_recover(session(), id()) :: {:ok, request()}
   def session_recover(_session, _id), do: not_loaded()
 
@@ -119,13 +122,13 @@ defmodule DurableStash.Native do
   @spec session_watch(session(), pid() | nil, tag :: term()) :: :ok
   def session_watch(_session, _pid, _tag), do: not_loaded()
 
-  # -- reply.rs ---------------------------------------------------------------------------------------------------------
+  # -- reply.rs ----------------------------------------------------------------------------------
 
   # True: the message will never come. False: it is certain to come, or has.
   @spec request_cancel(request()) :: boolean()
   def request_cancel(_request), do: not_loaded()
 
-  # -- value.rs ---------------------------------------------------------------------------------------------------------
+  # -- value.rs ----------------------------------------------------------------------------------
 
   @spec json_encode(term(), max_bytes :: non_neg_integer()) :: {:ok, String.t()} | error()
   def json_encode(_term, _max_bytes), do: not_loaded()
@@ -133,7 +136,7 @@ defmodule DurableStash.Native do
   @spec json_decode(binary()) :: {:ok, term()} | error()
   def json_decode(_binary), do: not_loaded()
 
-  # -- test_store.rs ----------------------------------------------------------------------------------------------------
+  # -- test_store.rs -----------------------------------------------------------------------------
 
   @spec test_store(name :: String.t()) :: {:ok, store()}
   def test_store(_name), do: not_loaded()
@@ -159,7 +162,7 @@ defmodule DurableStash.Native do
   @spec test_store_script(store(), step :: tuple() | :release) :: :ok
   def test_store_script(_store, _step), do: not_loaded()
 
-  # -- interface.rs, fault_hook.rs --------------------------------------------------------------------------------------
+  # -- interface.rs, fault_hook.rs ---------------------------------------------------------------
 
   @spec nif_info() :: %{version: pos_integer(), fault_hooks: boolean()}
   def nif_info, do: not_loaded()

@@ -58,10 +58,6 @@ defmodule DurableStash.Options do
     options
   end
 
-  @doc "The table of the options, for the documentation."
-  @spec table() :: String.t()
-  def table, do: Schema.table(@schema)
-
   defp scopes!(stored_keys) when is_list(stored_keys) do
     scopes = Enum.map(stored_keys, &scope!/1)
     keys = Enum.map(scopes, &elem(&1, 0))

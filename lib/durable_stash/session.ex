@@ -20,7 +20,8 @@ defmodule DurableStash.Session do
   @type refusal :: {key :: String.t(), Error.kind(), message :: String.t()}
 
   @doc """
-  Opens a handle. On a connected mount this claims the tab: whoever held it is superseded. Returns at once.
+  Opens a handle. On a connected mount this claims the tab: whoever held it is superseded. `:again` is the LiveView of an
+  earlier mount whose engine was restarted: it claims its tab unless that has mounted since. Returns at once.
   """
   @spec open(Engine.name(), %{
           sid: String.t(),
@@ -28,7 +29,8 @@ defmodule DurableStash.Session do
           view: String.t(),
           vsn: pos_integer(),
           tab: String.t(),
-          mount: Tab.mount(),
+          mount: Tab.mount() | :again,
+          mounted_at: non_neg_integer(),
           stores_tab: boolean(),
           minted: boolean()
         }) :: {:ok, t()} | {:error, Error.t()}
@@ -82,9 +84,7 @@ defmodule DurableStash.Session do
           | {:error, Error.t()}
   def recover(%__MODULE__{engine: engine, resource: resource}) do
     timeout = engine.recover_timeout + @recover_margin
-
-    with {:ok, answer} <- Engine.request(timeout, &Native.session_recover(resource, &1)),
-         do: {:ok, Map.put_new(answer, :tab_vsn, answer.vsn)}
+    Engine.request(timeout, &Native.session_recover(resource, &1))
   end
 
   @doc "Waits until everything accepted so far is saved."

@@ -63,10 +63,13 @@ defmodule DurableStash.Telemetry do
   alias DurableStash.Error
   alias DurableStash.Log
 
+  @callbacks [:stash, :reset, :recover]
+
   @type operation :: :stash | :reset | :recover | :flush | :forget
 
   @doc false
-  # The function returns as the one of `:telemetry.span/3` does; errors are logged here, once per cause.
+  # The function returns as the one of `:telemetry.span/3` does. The errors of adapter callbacks are logged here: they hand
+  # back a socket, and nobody else would hear of them.
   @spec span(operation(), Context.t() | Engine.name(), (-> {result, map(), map()})) :: result
         when result: term()
   def span(operation, subject, fun) do
@@ -74,7 +77,7 @@ defmodule DurableStash.Telemetry do
 
     :telemetry.span([:durable_stash, operation], common, fn ->
       {result, measurements, metadata} = fun.()
-      with %{error: error} <- metadata, do: log(operation, subject, error)
+      with %{error: error} <- metadata, true <- operation in @callbacks, do: log(operation, subject, error)
       {result, measurements, Map.merge(common, metadata)}
     end)
   end

@@ -66,7 +66,9 @@ defmodule DurableStash.Write do
     {Delta.changed(options.session_keys, assigns, kept), Delta.changed(options.tab_keys, assigns, kept)}
   end
 
+  # Where nothing differs from what was accepted, nothing is owed, whatever went wrong before.
   defp send_changed(context, %Context{reset: reset} = ready, {[], []}) when reset != :unsent do
+    ready = if ready.error == nil, do: ready, else: %{ready | error: nil}
     if ready == context, do: :unchanged, else: {:written, ready}
   end
 

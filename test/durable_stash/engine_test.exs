@@ -230,11 +230,39 @@ defmodule DurableStash.EngineTest do
       end
     end
 
-    test "is an error of the kind :engine_down", %{engine: engine} do
-      :ok = Native.fault_hook("engine_stats", :panic)
-      assert {:error, %Error{kind: :engine_down, message: message}} = Engine.stats(engine)
-      assert message =~ "nif_panicked"
-      assert {:ok, _stats} = Engine.stats(engine)
+    test "that kept nothing from being saved is forgotten with the next stash", %{engine: engine} do
+      {lv, _page} = mount(engine)
+      LiveViewProcess.save(lv, count: 1)
+      :ok = Native.fault_hook("session_status", :panic)
+      LiveViewProcess.stash(lv)
+      assert LiveViewProcess.status(lv) == :unsaved
+      LiveViewProcess.stash(lv)
+      assert LiveViewProcess.status(lv) == :saved
+    end
+
+    test "is an error of the kind :engine_down, and none with the next call", %{engine: engine} do
+      for {entry, call} <- [
+            {"engine_stats", fn -> Engine.stats(engine) end},
+            {"engine_health", fn -> Engine.health(engine) end},
+            {"engine_forget", fn -> DurableStash.forget(Page.session(), engine: engine) end}
+          ] do
+        :ok = Native.fault_hook(entry, :panic)
+        assert {:error, %Error{kind: :engine_down, message: message}} = call.()
+        assert message =~ "nif_panicked"
+        refute match?({:error, _error}, call.())
+      end
+    end
+
+    test "at an engine's start or end is an error, and no hanging process" do
+      options = [name: __MODULE__.Panicking, secret: secret(), backend: TestBackend]
+      Process.flag(:trap_exit, true)
+      :ok = Native.fault_hook("engine_start", :panic)
+      assert {:error, %Error{kind: :engine_down}} = Engine.start_link(options)
+
+      {:ok, pid} = Engine.start_link(options)
+      :ok = Native.fault_hook("engine_drain", :panic)
+      assert {:error, %Error{kind: :engine_down}} = Engine.drain(__MODULE__.Panicking)
+      assert :ok = GenServer.stop(pid)
     end
   end
 

@@ -297,10 +297,8 @@ defmodule DurableStash.NativeTest do
       assert {:ok, 2} = Native.session_reset(session)
       assert flush(session) == :ok
 
-      assert recover(session) in [
-               :not_found,
-               {:ok, %{vsn: 1, session: [], tab: [], stale: false}}
-             ]
+      # The slice stays, or a lower version's would be found in its place.
+      assert recover(session) == {:ok, %{vsn: 1, session: [], tab_vsn: 1, tab: [], stale: false}}
     end
 
     test "of a superseded handle is refused", %{engine: engine} do
@@ -343,8 +341,13 @@ defmodule DurableStash.NativeTest do
       {:ok, 1, []} = stash(session, [{"k", 1}])
       assert flush(session) == :ok
 
-      assert %{commits: 1, live_sessions: 1, saved_ops: 1, events_dropped: 0} =
-               Native.engine_stats(engine)
+      # Whoever flushes is told before it is counted.
+      assert eventually(fn ->
+               match?(
+                 %{commits: 1, live_sessions: 1, saved_ops: 1, events_dropped: 0},
+                 Native.engine_stats(engine)
+               )
+             end)
 
       assert {:ready, nil} = Native.engine_health(engine)
     end

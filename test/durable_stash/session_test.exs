@@ -39,6 +39,7 @@ defmodule DurableStash.SessionTest do
     TestBackend.stall_puts(backend, 1)
     {:ok, 1, []} = Session.stash(session, [{"a", 1}], [])
     assert {:ok, %{session: [{"a", 1}]}} = Session.recover(session)
+    TestBackend.release(backend)
   end
 
   test "an engine that is not there is an error" do

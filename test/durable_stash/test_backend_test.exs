@@ -49,6 +49,7 @@ defmodule DurableStash.TestBackendTest do
     assert %{puts: 4, commits: 1} = TestBackend.counts(backend)
   end
 
+  @tag engine: [shutdown_timeout: 50]
   test "fail_puts/3 asks for time, and gets it", %{lv: lv, backend: backend} do
     TestBackend.fail_puts(backend, 1, retry_after: 600_000)
     LiveViewProcess.stash(lv, a: 1)

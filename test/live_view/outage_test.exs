@@ -11,8 +11,6 @@ defmodule DurableStash.LiveView.OutageTest do
     @describetag engine: @impatient
 
     setup %{browser: browser, engine: engine, store: store} do
-      await_health()
-
       page =
         browser
         |> Browser.load("/draft")
@@ -22,7 +20,6 @@ defmodule DurableStash.LiveView.OutageTest do
       Page.disconnect(page)
       # A new node: nothing of the session is in memory.
       restart_engine(engine, @impatient)
-      await_health()
       TestBackend.stall_gets(store, @many)
       %{page: page}
     end

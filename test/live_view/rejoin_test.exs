@@ -120,7 +120,6 @@ defmodule DurableStash.LiveView.RejoinTest do
     browser: browser,
     store: store
   } do
-    await_health()
     before = TestBackend.counts(store).puts
 
     page = browser |> Browser.load("/auto") |> Page.connect() |> Page.send_event("flush")
@@ -218,7 +217,6 @@ defmodule DurableStash.LiveView.RejoinTest do
     browser: browser,
     store: store
   } do
-    await_health()
     before = TestBackend.counts(store)
 
     page = browser |> Browser.load("/draft") |> Page.connect()
@@ -231,7 +229,6 @@ defmodule DurableStash.LiveView.RejoinTest do
     browser: browser,
     store: store
   } do
-    await_health()
     before = TestBackend.counts(store)
 
     assert %{"mounted" => "not_found"} = browser |> Browser.load("/draft") |> Page.shown()
@@ -239,7 +236,6 @@ defmodule DurableStash.LiveView.RejoinTest do
   end
 
   test "without the plug a page works and stashes nothing", %{browser: browser, store: store} do
-    await_health()
     before = TestBackend.counts(store)
 
     page = browser |> Browser.load("/without_session_id/draft") |> Page.connect()

@@ -8,7 +8,6 @@ defmodule DurableStash.LiveView.StatusTest do
       @describetag path: path
 
       setup %{browser: browser, path: path} do
-        await_health()
         page = browser |> Browser.load(path) |> Page.connect() |> change(%{"count" => 1})
         await_status(page, "saved")
         %{page: page}
@@ -65,9 +64,11 @@ defmodule DurableStash.LiveView.StatusTest do
     Page.send_event(zombie, "change", %{"count" => 100})
     await_status(zombie, "unsaved")
 
-    {:reductions, before} = Process.info(zombie.view, :reductions)
-    Process.sleep(50)
-    assert {:reductions, ^before} = Process.info(zombie.view, :reductions)
+    await(fn ->
+      before = Process.info(zombie.view, :reductions)
+      Process.sleep(20)
+      Process.info(zombie.view, :reductions) == before
+    end)
   end
 
   test "the status is shown on the dead render and on a rejoin", %{browser: browser} do

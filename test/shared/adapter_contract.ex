@@ -109,17 +109,6 @@ defmodule DurableStash.AdapterContract do
                      &{LiveStash.reset_stash(LiveStash.reset_stash(&1)), &1}
                    )
         end
-
-        test "stashes by itself after a render with auto_stash: true", context do
-          view = contract_view(context, [:count], assigns: [count: 0])
-          view = Keyword.update!(view, :stash, &Keyword.put(&1, :auto_stash, true))
-          {lv, page} = Page.mount(Page.open(Page.session()), view)
-          LiveViewProcess.assign(lv, count: 5)
-          LiveViewProcess.close(lv)
-
-          {rejoined, _page} = Page.mount(page, view)
-          assert %{count: 5} = LiveViewProcess.assigns(rejoined)
-        end
       end
     end
   end

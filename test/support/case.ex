@@ -13,6 +13,10 @@ defmodule DurableStash.Case do
   using do
     quote do
       import DurableStash.Case
+
+      # Shown with a test that fails.
+      @moduletag :capture_log
+
       alias DurableStash.Engine
       alias DurableStash.Error
       alias DurableStash.LiveViewProcess

@@ -26,7 +26,8 @@ defmodule DurableStash.LiveViewProcess do
     * `:session`, `:id`, `:params` (none for the dead render).
   """
   def start(options) do
-    with {:ok, pid} <- GenServer.start(__MODULE__, options), do: pid
+    {:ok, pid} = GenServer.start(__MODULE__, options)
+    pid
   end
 
   @doc "Runs `fun` in the LiveView with its socket. It returns `{reply, socket}`."

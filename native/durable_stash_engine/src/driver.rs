@@ -18,11 +18,12 @@ use tokio::task::JoinSet;
 use crate::budget::Share;
 use crate::engine::Shared;
 use crate::error::{Error, Failure};
-use crate::handle::{HandleState, Ticket};
 use crate::observer::EngineEvent;
 use crate::registry::{Cell, Wake};
+use crate::standing::HandleState;
 use crate::stats::up;
 use crate::tasks::Task;
+use crate::ticket::Ticket;
 
 /// What a session's driver is fed, beside the store's answers and the time.
 pub(crate) enum Input {
@@ -139,20 +140,25 @@ impl Driver {
         let now = self.shared.clock.now();
         let turn = AssertUnwindSafe(|| {
             input(self, now);
+            self.carry_out();
             if self.session.poll_timeout().is_some_and(|deadline| deadline <= now.mono) {
                 self.session.timeout(now);
-            }
-            while let Some(effect) = self.session.poll_effect() {
-                self.start(effect);
-            }
-            while let Some(notice) = self.session.poll_notice() {
-                self.tell(notice);
+                self.carry_out();
             }
             self.share.resize(self.session.unsaved_bytes());
             self.forget_released();
         });
         // The session is dropped after a panic, so that nobody sees what it left half done.
         catch_unwind(turn).map_err(|panic| panic_message(&*panic))
+    }
+
+    fn carry_out(&mut self) {
+        while let Some(effect) = self.session.poll_effect() {
+            self.start(effect);
+        }
+        while let Some(notice) = self.session.poll_notice() {
+            self.tell(notice);
+        }
     }
 
     fn take(&mut self, input: Input, now: Now) {
@@ -311,7 +317,12 @@ impl Driver {
 
     fn may_leave(&self) -> bool {
         let long_enough = || self.shared.clock.now().mono >= self.last_asked + self.shared.idle_after_ms;
-        self.is_at_rest() && (self.draining || long_enough())
+        (self.draining && self.has_nothing_to_save()) || (self.is_at_rest() && long_enough())
+    }
+
+    /// A drain does not wait for reads: no LiveView is there to be answered, and a store that is down would hold it.
+    fn has_nothing_to_save(&self) -> bool {
+        self.session.unsaved_bytes() == 0 && self.forgets.is_empty()
     }
 
     /// Leaves memory, unless an input has just arrived.

@@ -14,16 +14,18 @@ use crate::config::Config;
 use crate::driver::{Driver, Input};
 use crate::error::{Error, Failure};
 use crate::gate::{Gate, Health};
-use crate::handle::{Handle, HandleState, Reply, Ticket};
+use crate::handle::{Handle, Reply};
 use crate::observer::{EngineEvent, Observer};
 use crate::probe;
 use crate::registry::{Cell, Registry, Wake};
 use crate::requests::Requests;
 use crate::session_key::{Secret, SessionKey};
+use crate::standing::HandleState;
 use crate::stats::{Counters, Stats};
 use crate::store::Store;
 use crate::sweeper::{self, Sweeper};
 use crate::tasks::Tasks;
+use crate::ticket::Ticket;
 
 /// A running engine. Clones are the same engine; when the last one is dropped it stops at once, without a drain.
 #[derive(Clone)]
@@ -55,6 +57,12 @@ pub enum Mount {
     Fresh,
     /// A connected mount of a tab that was here before.
     Rejoin,
+    /// No mount: the LiveView lives on and opens its session anew, since the engine was restarted or has lost it. It
+    /// takes its tab again unless that has mounted since.
+    Again {
+        /// When the LiveView mounted, in ms since the epoch.
+        mounted_at: u64,
+    },
 }
 
 /// What became of the sessions when the engine stopped.
@@ -146,16 +154,16 @@ impl Engine {
         let claim = ClaimId(shared.next_claim.fetch_add(1, Relaxed) + 1);
         let state = HandleState::new(claim);
         let slot = Arc::new(open.slot);
-        let claims = |fresh| Input::Claim {
-            handle: state.clone(),
-            command: Command::Claim { claim, slot: slot.clone(), fresh, stores_tab: open.stores_tab },
-        };
-        let input = match open.mount {
+        let stores_tab = open.stores_tab;
+        let claims = |fresh| Command::Claim { claim, slot: slot.clone(), fresh, stores_tab };
+        let command = match open.mount {
             Mount::Dead => None,
             Mount::Fresh => Some(claims(true)),
             Mount::Rejoin => Some(claims(false)),
+            Mount::Again { mounted_at } => Some(Command::Reclaim { claim, slot: slot.clone(), stores_tab, mounted_at }),
         };
-        let claimed = input.is_some();
+        let claimed = command.is_some();
+        let input = command.map(|command| Input::Claim { handle: state.clone(), command });
         let (cell, wake) = shared.registry.open(key, own_secrets, &state, input)?;
         shared.drive(wake, open.minted);
         Ok(Handle::new(shared.clone(), cell, state, slot, claimed, open.minted))

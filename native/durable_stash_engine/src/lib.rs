@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `engine` | start, open, forget, drain: the one entrance |
 //! | `handle` | what one LiveView holds: stash, reset, recover, flush, status |
+//! | `standing`, `ticket` | what became of its writes, and who waits to hear of it |
 //! | `registry` | which sessions are in memory; eviction against look-up |
 //! | `driver` | one task per live session: input, machine, effects, notices, one timer |
 //! | `budget` | the bytes that are accepted and not yet saved |
@@ -35,10 +36,12 @@ mod registry;
 mod requests;
 mod retry;
 mod session_key;
+mod standing;
 mod stats;
 pub mod store;
 mod sweeper;
 mod tasks;
+mod ticket;
 
 pub use clock::Clock;
 pub use config::{Backend, Config, S3Config};

@@ -19,8 +19,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::driver::Input;
 use crate::error::Failure;
-use crate::handle::HandleState;
 use crate::session_key::SessionKey;
+use crate::standing::HandleState;
 use crate::tasks::{Task, Tasks};
 
 /// The sessions that are live or have handles.
@@ -132,7 +132,7 @@ impl Registry {
     ) -> bool {
         let mut map = self.map.lock();
         let mut state = cell.state.lock();
-        if false && !is_empty() {
+        if !is_empty() {
             return false;
         }
         let fence = fence();
@@ -253,9 +253,9 @@ mod tests {
     use std::thread;
 
     use super::*;
-    use crate::handle::Ticket;
     use crate::session_key::Secret;
     use crate::stats::up;
+    use crate::ticket::Ticket;
 
     fn key(sid: &str) -> SessionKey {
         SessionKey::new(&[Secret::new([1; 32]).unwrap()], sid)

@@ -22,6 +22,8 @@ pub(crate) enum Base {
         name: usize,
         /// The copy is made: the next commit may replace them.
         copied: bool,
+        /// The last revision that this node saw before: what is written next is built on it.
+        last: Option<Box<Stored>>,
     },
 }
 
@@ -38,7 +40,8 @@ pub(crate) struct Stored {
     pub(crate) document: Document,
     /// The size of the object.
     pub(crate) bytes: usize,
-    /// When it was last known to be the current one (monotonic ms).
+    /// When it was last known to be the current one (monotonic ms): when the request left, not when its answer came,
+    /// since the node may have stood still in between (fault 42).
     pub(crate) validated_at: u64,
     /// The store has lost the object although it was alive: it is to be created again as it was.
     pub(crate) vanished: bool,
@@ -71,9 +74,17 @@ impl Base {
     /// The version to ask about, so that an unchanged object costs no body.
     pub(crate) fn etag(&self) -> Option<&ETag> {
         match self {
+            Self::Damaged { copied: false, .. } => None,
+            Self::Damaged { copied: true, .. } | Self::Unknown | Self::Absent | Self::Stored(_) => self.version(),
+        }
+    }
+
+    /// The version of the object, if there is one.
+    pub(crate) fn version(&self) -> Option<&ETag> {
+        match self {
             Self::Stored(stored) => Some(&stored.etag).filter(|_| !stored.vanished),
-            Self::Damaged { etag, copied: true, .. } => Some(etag),
-            Self::Unknown | Self::Absent | Self::Damaged { copied: false, .. } => None,
+            Self::Damaged { etag, .. } => Some(etag),
+            Self::Unknown | Self::Absent => None,
         }
     }
 

@@ -24,36 +24,66 @@ pub struct Edit {
     pub value: Option<Json>,
 }
 
+impl Edit {
+    fn bytes(&self, key: &Key) -> usize {
+        edit_bytes(key, self.value.as_ref())
+    }
+}
+
+/// What one key's edit takes up in memory and in the document, roughly.
+pub(crate) fn edit_bytes(key: &Key, value: Option<&Json>) -> usize {
+    key.as_str().len() + value.map_or(0, |json| json.as_str().len()) + EDIT_BYTES
+}
+
 /// Edits of one set of keys, and whether the set was emptied before them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Layer {
-    /// Everything older than this stamp is gone.
-    pub wiped: Option<Stamp>,
-    /// What was set or removed since.
-    pub edits: BTreeMap<Key, Edit>,
+    wiped: Option<Stamp>,
+    edits: BTreeMap<Key, Edit>,
+    /// Of `edits`, kept along: every accepted write asks for it.
+    bytes: usize,
 }
 
 impl Layer {
+    /// Everything older than this stamp is gone.
+    pub fn wiped(&self) -> Option<Stamp> {
+        self.wiped
+    }
+
+    /// What was set or removed since.
+    pub fn edits(&self) -> &BTreeMap<Key, Edit> {
+        &self.edits
+    }
+
+    /// What it takes up in memory and in the document, roughly.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     fn set(&mut self, stamp: Stamp, key: Key, value: Option<Json>) {
-        self.edits.insert(key, Edit { stamp, value });
+        let edit = Edit { stamp, value };
+        self.bytes += edit.bytes(&key);
+        let share = key.clone();
+        if let Some(replaced) = self.edits.insert(key, edit) {
+            self.bytes -= replaced.bytes(&share);
+        }
     }
 
     fn wipe(&mut self, stamp: Stamp) {
         self.wiped = Some(stamp);
         self.edits.clear();
+        self.bytes = 0;
+    }
+
+    /// As `wipe`, but what was accepted after the stamp stays.
+    fn wipe_below(&mut self, stamp: Stamp) {
+        self.wiped = self.wiped.max(Some(stamp));
+        self.edits.retain(|_, edit| edit.stamp >= stamp);
+        self.bytes = self.edits.iter().map(|(key, edit)| edit.bytes(key)).sum();
     }
 
     fn is_empty(&self) -> bool {
         self.wiped.is_none() && self.edits.is_empty()
-    }
-
-    fn bytes(&self) -> usize {
-        self.edits
-            .iter()
-            .map(|(key, edit)| {
-                key.as_str().len() + edit.value.as_ref().map_or(0, |json| json.as_str().len()) + EDIT_BYTES
-            })
-            .sum()
     }
 }
 
@@ -118,9 +148,20 @@ impl ClaimEdit {
         self.carries_fresh = true;
     }
 
+    /// Empties the tab below what was written since the stamp: a fresh mount's emptying that has failed once.
+    pub(crate) fn start_fresh_below(&mut self, stamp: Stamp) {
+        self.tab.wipe_below(stamp);
+        self.carries_fresh = true;
+    }
+
     /// Whether applying it would do nothing.
     pub fn is_empty(&self) -> bool {
         self.session.is_empty() && self.tab.is_empty()
+    }
+
+    /// What it takes up in memory and in the document, roughly.
+    pub fn bytes(&self) -> usize {
+        self.session.bytes + self.tab.bytes + CLAIM_BYTES
     }
 }
 
@@ -149,6 +190,13 @@ impl Batch {
         self.claims.is_empty() && self.touched.is_empty() && !self.restore && self.forgotten.is_none()
     }
 
+    /// Once all that was in it has been taken out it is as good as new.
+    pub(crate) fn rest_if_empty(&mut self) {
+        if self.is_empty() {
+            *self = Self::default();
+        }
+    }
+
     /// Counts one more operation, accepted now.
     pub fn accept(&mut self, mono: u64) {
         self.ops += 1;
@@ -174,7 +222,7 @@ impl Batch {
 
     /// What it takes up in memory and in the document, roughly.
     pub fn bytes(&self) -> usize {
-        self.claims.values().map(|edit| edit.session.bytes() + edit.tab.bytes() + CLAIM_BYTES).sum()
+        self.claims.values().map(ClaimEdit::bytes).sum()
     }
 }
 

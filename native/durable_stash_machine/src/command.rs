@@ -29,6 +29,18 @@ pub enum Command {
         /// The view has `:reconnect` keys, so the claim belongs into the document.
         stores_tab: bool,
     },
+    /// The LiveView of an earlier mount is back with a new claim: the engine was restarted under it. It takes its tab
+    /// if nobody has mounted there since.
+    Reclaim {
+        /// The new claim.
+        claim: ClaimId,
+        /// What it held.
+        slot: Arc<Slot>,
+        /// The view has `:reconnect` keys.
+        stores_tab: bool,
+        /// When its LiveView mounted, in ms since the epoch.
+        mounted_at: u64,
+    },
     /// Set these keys. All of them or none.
     Merge {
         /// Who writes.

@@ -29,7 +29,7 @@ impl Document {
 pub struct Applied {
     /// The highest batch of that writer in this object.
     pub seq: u64,
-    /// When it was written, in ms since the epoch.
+    /// When it was written, in ms since the epoch; never below what stands in other entries at that time.
     pub at: u64,
 }
 
@@ -75,10 +75,11 @@ pub fn succeed(previous: Option<&Header>, write: WriteId, wall: u64, buried: boo
         };
         applied.remove(&oldest);
     }
-    applied.insert(write.writer, Applied { seq: write.seq, at: wall });
+    // On the document's own time: a clock that is behind must not have its entry taken for an old one.
+    applied.insert(write.writer, Applied { seq: write.seq, at: touched_at });
     let lifetime = if buried { policy.tombstone_ms } else { policy.ttl_ms };
     Header {
-        rev: previous.map_or(0, |header| header.rev) + 1,
+        rev: previous.map_or(0, |header| header.rev).saturating_add(1),
         write,
         applied,
         touched_at,

@@ -15,6 +15,7 @@ use crate::slice::{Epoch, Slot};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Fence {
     holders: BTreeMap<Arc<Slot>, Holder>,
+    /// LiveViews that lost their tab and are not gone yet.
     superseded: BTreeSet<ClaimId>,
 }
 
@@ -31,6 +32,8 @@ pub(crate) struct Holder {
     pub(crate) starts_fresh: bool,
     /// It has written under its epoch, which stays as it is from then on.
     pub(crate) has_written: bool,
+    /// Its LiveView is gone. Only the emptying that it owes keeps it here: it stands in nobody's way.
+    is_gone: bool,
 }
 
 impl Fence {
@@ -39,7 +42,7 @@ impl Fence {
         self.holders.is_empty() && self.superseded.is_empty()
     }
 
-    /// The claim takes the tab. Returns who held it.
+    /// The claim takes the tab. Returns the LiveView that held it.
     pub(crate) fn claim(
         &mut self,
         claim: ClaimId,
@@ -50,51 +53,113 @@ impl Fence {
         wall: u64,
     ) -> Option<ClaimId> {
         let previous = self.holders.get(slot);
-        let seen = previous.map(|holder| holder.epoch).max(stored);
-        let epoch = seen.map_or(Epoch(wall), |seen| Epoch(wall.max(seen.0 + 1)));
+        let epoch = Epoch::after(previous.map(|holder| holder.epoch).max(stored), wall);
         // A rejoin after a fresh mount that never wrote inherits the emptying: it is still to be done.
         let starts_fresh = stores_tab && (fresh || previous.is_some_and(|holder| holder.starts_fresh));
-        let holder = Holder { claim, epoch, stores_tab, starts_fresh, has_written: false };
-        let loser =
-            self.holders.insert(slot.clone(), holder).map(|holder| holder.claim).filter(|loser| *loser != claim);
+        let holder = Holder { claim, epoch, stores_tab, starts_fresh, has_written: false, is_gone: false };
+        let previous = self.holders.insert(slot.clone(), holder).filter(|holder| !holder.is_gone);
+        let loser = previous.map(|holder| holder.claim).filter(|loser| *loser != claim);
+        self.superseded.extend(loser);
+        loser
+    }
+
+    /// The claim of an earlier mount takes its tab again, unless a later mount holds it. Returns who has lost the tab:
+    /// a LiveView of a still earlier mount, or the claim itself.
+    pub(crate) fn reclaim(
+        &mut self,
+        claim: ClaimId,
+        slot: &Arc<Slot>,
+        stores_tab: bool,
+        mounted_at: u64,
+    ) -> Option<ClaimId> {
+        let epoch = Epoch(mounted_at);
+        let previous = self.holders.get(slot);
+        if previous.is_some_and(|holder| !holder.is_gone && holder.epoch > epoch) {
+            self.superseded.insert(claim);
+            return Some(claim);
+        }
+        let starts_fresh = stores_tab && previous.is_some_and(|holder| holder.starts_fresh);
+        let holder = Holder { claim, epoch, stores_tab, starts_fresh, has_written: true, is_gone: false };
+        let previous = self.holders.insert(slot.clone(), holder).filter(|holder| !holder.is_gone);
+        let loser = previous.map(|holder| holder.claim).filter(|loser| *loser != claim);
         self.superseded.extend(loser);
         loser
     }
 
     /// The holder, if it is this claim.
-    pub(crate) fn holder(&mut self, slot: &Arc<Slot>, claim: ClaimId) -> Option<&mut Holder> {
+    pub(crate) fn holder(&mut self, slot: &Slot, claim: ClaimId) -> Option<&mut Holder> {
         self.holders.get_mut(slot).filter(|holder| holder.claim == claim)
     }
 
-    /// The holder for a claim that was never announced: it takes the tab now.
-    pub(crate) fn adopt(&mut self, claim: ClaimId, slot: &Arc<Slot>, stores_tab: bool, wall: u64) -> &mut Holder {
-        let holder = Holder { claim, epoch: Epoch(wall), stores_tab, starts_fresh: false, has_written: false };
-        let place = self.holders.entry(slot.clone()).or_insert_with(|| holder.clone());
-        *place = holder;
-        place
+    /// The holder of the tab, whoever that is.
+    pub(crate) fn holder_of(&mut self, slot: &Slot) -> Option<&mut Holder> {
+        self.holders.get_mut(slot)
+    }
+
+    /// The holder for a claim that writes. One that was never announced takes the tab now.
+    pub(crate) fn writer(
+        &mut self,
+        claim: ClaimId,
+        slot: &Arc<Slot>,
+        stores_tab: bool,
+        stored: Option<Epoch>,
+        wall: u64,
+    ) -> &mut Holder {
+        let announced = |seen: Option<Epoch>, starts_fresh: bool| {
+            let epoch = Epoch::after(seen, wall);
+            Holder { claim, epoch, stores_tab, starts_fresh, has_written: false, is_gone: false }
+        };
+        let holder = self.holders.entry(slot.clone()).or_insert_with(|| announced(stored, false));
+        if holder.claim != claim {
+            *holder = announced(Some(holder.epoch).max(stored), holder.starts_fresh);
+        }
+        holder.stores_tab |= stores_tab;
+        holder
     }
 
     /// Whether the claim has lost its tab.
-    pub(crate) fn is_superseded(&self, slot: &Arc<Slot>, claim: ClaimId) -> bool {
-        self.superseded.contains(&claim) || self.holders.get(slot).is_some_and(|holder| holder.claim != claim)
+    pub(crate) fn is_superseded(&self, slot: &Slot, claim: ClaimId) -> bool {
+        let is_anothers = |holder: &Holder| holder.claim != claim && !holder.is_gone;
+        self.superseded.contains(&claim) || self.holders.get(slot).is_some_and(is_anothers)
     }
 
-    /// Another node's later claim is in the document: this one has lost its tab.
-    pub(crate) fn supersede(&mut self, slot: &Arc<Slot>, claim: ClaimId) {
-        if self.holder(slot, claim).is_some() {
-            self.holders.remove(slot);
+    /// Another node's later claim is in the document: this one has lost its tab. A claim that does not hold it any
+    /// more was told before, or is gone and will not be heard of again.
+    pub(crate) fn supersede(&mut self, slot: &Slot, claim: ClaimId) {
+        if self.holder(slot, claim).is_none() {
+            return;
         }
-        self.superseded.insert(claim);
+        if self.holders.remove(slot).is_some_and(|holder| !holder.is_gone) {
+            self.superseded.insert(claim);
+        }
     }
 
     /// The claim's LiveView is gone. An emptying that it still owes its tab stays for the rejoin to inherit.
     pub(crate) fn release(&mut self, claim: ClaimId) {
         self.superseded.remove(&claim);
         self.holders.retain(|_, holder| holder.claim != claim || holder.starts_fresh);
+        for holder in self.holders.values_mut().filter(|holder| holder.claim == claim) {
+            holder.is_gone = true;
+        }
+        self.bound_debts();
     }
 
     /// Fresh mounts that have not emptied their tab yet.
     pub(crate) fn fresh(&mut self) -> impl Iterator<Item = (&Arc<Slot>, &mut Holder)> {
         self.holders.iter_mut().filter(|(_, holder)| holder.starts_fresh)
     }
+
+    /// Every page load leaves a debt under a tab id of its own: the oldest are let go, or a visitor who reloads for a
+    /// day would be remembered page by page.
+    fn bound_debts(&mut self) {
+        let debts = || self.holders.iter().filter(|(_, holder)| holder.is_gone);
+        if debts().count() > MAX_DEBTS
+            && let Some(oldest) = debts().min_by_key(|(_, holder)| holder.epoch).map(|(slot, _)| slot.clone())
+        {
+            self.holders.remove(&oldest);
+        }
+    }
 }
+
+/// As many as a slice keeps tabs by default: what is older has lost its content anyway.
+const MAX_DEBTS: usize = 32;

@@ -9,6 +9,7 @@
 mod backoff;
 mod base;
 pub mod batch;
+mod build;
 mod command;
 mod commit;
 pub mod document;
@@ -16,6 +17,7 @@ mod effect;
 mod error;
 mod event;
 mod fence;
+mod finding;
 pub mod format;
 mod limits;
 pub mod merge;

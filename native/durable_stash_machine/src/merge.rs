@@ -10,7 +10,7 @@ use crate::batch::{Batch, ClaimEdit, Layer, Stamp};
 use crate::command::ClaimId;
 use crate::document::Document;
 use crate::limits::Policy;
-use crate::slice::{Json, Key, Slice, TabId, View, Vsn};
+use crate::slice::{Json, Key, Slice, Tab, TabId, View, Vsn};
 
 /// What a merge did beyond setting keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,32 +36,39 @@ pub fn merge(document: &mut Document, batch: &Batch, wall: u64, policy: &Policy)
     if batch.forgotten.is_some() {
         document.views.clear();
     }
-    let mut merged = Merged::default();
-    let mut touched = BTreeSet::new();
-    for (view, vsn) in targets(batch) {
-        let slice = document.views.entry(view.clone()).or_default().entry(vsn).or_default();
-        merge_slice(slice, &edits_of(batch, view, vsn), wall);
-        merged.tabs_evicted += evict_tabs(slice, policy.tabs_per_view);
-        touched.insert((view.clone(), vsn));
-    }
     for (view, vsn) in &batch.touched {
         if let Some(slice) = document.views.get_mut(view).and_then(|slices| slices.get_mut(vsn)) {
             slice.touched_at = slice.touched_at.max(wall);
         }
     }
-    forget_untouched(document, &touched, wall, policy.ttl_ms);
+    // Before the edits: what reads as not found must not come back with the next write to its slice.
+    forget_untouched(document, wall, policy.ttl_ms);
+    let mut merged = Merged::default();
+    for (view, vsn) in targets(batch) {
+        let slice = document.views.entry(view.clone()).or_default().entry(vsn).or_default();
+        let written = merge_slice(slice, &edits_of(batch, view, vsn), wall);
+        merged.tabs_evicted += evict_tabs(slice, &written, policy.tabs_per_view);
+    }
     merged
+}
+
+/// Takes out the slices that nobody has touched for a whole TTL.
+pub(crate) fn forget_untouched(document: &mut Document, wall: u64, ttl_ms: u64) {
+    for slices in document.views.values_mut() {
+        slices.retain(|_, slice| !slice.is_over(wall, ttl_ms));
+    }
+    document.views.retain(|_, slices| !slices.is_empty());
 }
 
 /// Applies layers of edits to a set of keys: per key the newest stamp wins, and nothing older than the newest
 /// wipe survives.
 pub fn overlay<'a>(data: &mut BTreeMap<Key, Json>, layers: impl Iterator<Item = &'a Layer> + Clone) {
-    let wiped = layers.clone().filter_map(|layer| layer.wiped).max();
+    let wiped = layers.clone().filter_map(Layer::wiped).max();
     if wiped.is_some() {
         data.clear();
     }
     let mut newest: BTreeMap<&Key, (Stamp, &Option<Json>)> = BTreeMap::new();
-    for (key, edit) in layers.flat_map(|layer| &layer.edits) {
+    for (key, edit) in layers.flat_map(Layer::edits) {
         let survives = wiped.is_none_or(|wipe| edit.stamp >= wipe);
         let wins = newest.get(key).is_none_or(|(stamp, _)| edit.stamp > *stamp);
         if survives && wins {
@@ -86,36 +93,31 @@ fn edits_of<'a>(batch: &'a Batch, view: &View, vsn: Vsn) -> Vec<&'a ClaimEdit> {
     batch.claims.values().filter(of_slice).collect()
 }
 
-fn merge_slice(slice: &mut Slice, edits: &[&ClaimEdit], wall: u64) {
+/// Returns the tabs that were written.
+fn merge_slice<'a>(slice: &mut Slice, edits: &[&'a ClaimEdit], wall: u64) -> BTreeSet<&'a TabId> {
     slice.touched_at = slice.touched_at.max(wall);
     overlay(&mut slice.data, edits.iter().map(|edit| &edit.session));
     let tabs: BTreeSet<&TabId> = edits.iter().filter(|edit| edit.stores_tab).map(|edit| &edit.slot.tab).collect();
-    for id in tabs {
-        let of_tab = || edits.iter().filter(|edit| edit.stores_tab && edit.slot.tab == *id);
-        let tab = slice.tabs.entry(id.clone()).or_default();
+    for id in &tabs {
+        let of_tab = || edits.iter().filter(|edit| edit.stores_tab && edit.slot.tab == **id);
+        let tab = slice.tabs.entry((*id).clone()).or_default();
         tab.touched_at = tab.touched_at.max(wall);
         tab.epoch = of_tab().map(|edit| edit.epoch).fold(tab.epoch, Ord::max);
         overlay(&mut tab.data, of_tab().map(|edit| &edit.tab));
     }
+    tabs
 }
 
-fn evict_tabs(slice: &mut Slice, limit: usize) -> usize {
+/// A tab that was just written goes last, also where the clocks of other nodes are ahead of this one's.
+fn evict_tabs(slice: &mut Slice, written: &BTreeSet<&TabId>, limit: usize) -> usize {
     let excess = slice.tabs.len().saturating_sub(limit.max(1));
     if excess > 0 {
-        let mut by_age: Vec<_> = slice.tabs.iter().map(|(id, tab)| (tab.touched_at, tab.epoch, id.clone())).collect();
+        let age = |(id, tab): (&TabId, &Tab)| (written.contains(id), tab.touched_at, tab.epoch, id.clone());
+        let mut by_age: Vec<_> = slice.tabs.iter().map(age).collect();
         by_age.sort();
-        for (_, _, id) in by_age.into_iter().take(excess) {
+        for (_, _, _, id) in by_age.into_iter().take(excess) {
             slice.tabs.remove(&id);
         }
     }
     excess
-}
-
-fn forget_untouched(document: &mut Document, touched: &BTreeSet<(View, Vsn)>, wall: u64, ttl_ms: u64) {
-    for (view, slices) in &mut document.views {
-        slices.retain(|vsn, slice| {
-            slice.touched_at.saturating_add(ttl_ms) > wall || touched.contains(&(view.clone(), *vsn))
-        });
-    }
-    document.views.retain(|_, slices| !slices.is_empty());
 }

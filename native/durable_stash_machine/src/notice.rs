@@ -78,6 +78,9 @@ pub struct ReadAnswer {
 pub struct Found {
     /// The version of the code that wrote it: the asker's, or the highest lower one.
     pub vsn: Vsn,
+    /// The version of the code that wrote the tab's part: a tab that has not been written under `vsn` yet keeps what it
+    /// had under a lower one.
+    pub tab_vsn: Vsn,
     /// The `:session` keys.
     pub session: Vec<(Key, Json)>,
     /// The `:reconnect` keys of the asker's tab.

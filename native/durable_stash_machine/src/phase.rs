@@ -6,7 +6,7 @@
 //!                       ^                      │ lost, unknown
 //!                       │ not in the object    v
 //!                       └────────────────── Resolving ─────────────> saved (it was ours)
-//!                                             GET that left after the PUT was answered
+//!                                             pause, then a GET that left after the PUT was answered
 //! ```
 //!
 //! A batch keeps its number from freezing to its end. While its outcome is open nothing is added to it, the bytes are
@@ -17,7 +17,8 @@ use bytes::Bytes;
 use crate::base::Stored;
 use crate::batch::Batch;
 use crate::document::{Document, Header};
-use crate::effect::{Attempt, ETag, Precondition};
+use crate::effect::{Attempt, Precondition};
+use crate::retire::Replaced;
 
 /// A batch under its number.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -32,6 +33,10 @@ pub(crate) struct Frozen {
     pub(crate) flight: Flight,
     /// A PUT of the present bytes is unaccounted for: it may be applied, or may yet be. "Failed" cannot be said then.
     pub(crate) may_land: bool,
+    /// A GET that left after the freeze has found no object. A request to forget is not void before that.
+    pub(crate) confirmed: bool,
+    /// The last PUT was denied: what to say if the batch is given up.
+    pub(crate) is_denied: bool,
     /// PUTs sent so far.
     pub(crate) attempts: u32,
     /// Failures in a row: the exponent of the backoff.
@@ -53,7 +58,7 @@ pub(crate) struct Built {
     /// What is in it.
     pub(crate) document: Document,
     /// The object under an older secret that it replaces.
-    pub(crate) replaces: Option<(usize, ETag)>,
+    pub(crate) replaces: Option<Replaced>,
 }
 
 /// The phase of a frozen batch.
@@ -68,10 +73,24 @@ pub(crate) enum Flight {
     Sending {
         /// Which.
         attempt: Attempt,
+        /// When it left.
+        sent_at: u64,
     },
     /// A GET must tell what became of the PUT; only one that left after the PUT was answered can.
     Resolving {
         /// GETs up to this one left too early.
         after: Attempt,
+        /// It need not leave before, and nothing is sent before.
+        at: u64,
     },
+}
+
+impl Flight {
+    /// When the PUT left, if this is the one in flight.
+    pub(crate) fn sent_at(&self, put: Attempt) -> Option<u64> {
+        match self {
+            Self::Sending { attempt, sent_at } if *attempt == put => Some(*sent_at),
+            Self::Sending { .. } | Self::Ready { .. } | Self::Resolving { .. } => None,
+        }
+    }
 }

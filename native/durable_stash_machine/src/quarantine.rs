@@ -48,12 +48,20 @@ impl Session {
             quarantine.failures += 1;
             quarantine.attempt = None;
             quarantine.retry_at = now.mono.saturating_add(self.jitter.delay(quarantine.failures, None, &self.policy));
-            self.quarantine = Some(quarantine);
+            // Whoever has something to write reads the object again and starts over; nobody else holds it in memory.
+            self.quarantine = Some(quarantine).filter(|quarantine| quarantine.failures < MAX_FAILURES);
             return;
         }
         self.happened(Incident::Quarantined);
-        if let Base::Damaged { copied, .. } = &mut self.base {
+        if let Base::Damaged { copied, last, .. } = &mut self.base {
             *copied = true;
+            // What this node knows is written back now: at the next eviction nobody might know it any more.
+            if last.is_some() {
+                self.pending.restore = true;
+                self.pending.since.get_or_insert(now.mono);
+            }
         }
     }
 }
+
+const MAX_FAILURES: u32 = 8;

@@ -5,48 +5,39 @@
 
 use std::sync::Arc;
 
-use crate::base::{Base, Stored};
+use crate::base::Base;
 use crate::command::{ClaimId, RequestId};
 use crate::document::Document;
-use crate::effect::{Attempt, ETag, Effect};
-use crate::error::{ErrorKind, FormatError};
-use crate::event::GetOutcome;
-use crate::format;
+use crate::error::ErrorKind;
+use crate::finding::Getting;
 use crate::limits::Now;
 use crate::merge::{merge, superseded};
 use crate::notice::{Found, Incident, Notice, ReadAnswer};
 use crate::phase::Flight;
 use crate::session::Session;
-use crate::slice::Slot;
+use crate::slice::{Epoch, Slice, Slot, View};
 
 /// The reads of a session.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Reads {
     waiting: Vec<Reader>,
-    in_flight: Option<Getting>,
+    pub(crate) in_flight: Option<Getting>,
     /// The store failed: ask again at this moment, not before.
     retry_at: Option<u64>,
-    failures: u32,
+    pub(crate) failures: u32,
     /// Older revisions in a row from a store that had shown newer ones.
-    stale_reads: u32,
+    pub(crate) stale_reads: u32,
+    /// The last answer was that the credentials do not allow it.
+    pub(crate) is_denied: bool,
 }
 
+/// Who waits for an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Reader {
+pub(crate) struct Reader {
     request: RequestId,
     slot: Arc<Slot>,
     claim: Option<ClaimId>,
     deadline: u64,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Getting {
-    attempt: Attempt,
-    name: usize,
-    unless: Option<ETag>,
-    readers: Vec<Reader>,
-    /// Revision and age of the base when the GET left: an answer below them is stale.
-    floor: Option<(u64, u64)>,
 }
 
 impl Reads {
@@ -63,6 +54,23 @@ impl Reads {
     /// The store asked for a pause.
     pub(crate) fn hold_until(&mut self, mono: u64) {
         self.retry_at = Some(self.retry_at.map_or(mono, |at| at.max(mono)));
+    }
+
+    /// The readers of a GET that told them nothing wait for the next one, ahead of those who came later.
+    pub(crate) fn wait_again(&mut self, mut readers: Vec<Reader>) {
+        readers.append(&mut self.waiting);
+        self.waiting = readers;
+    }
+
+    /// The store has answered.
+    pub(crate) fn succeeded(&mut self) {
+        self.failures = 0;
+        self.stale_reads = 0;
+        self.is_denied = false;
+    }
+
+    pub(crate) fn is_denied(&self) -> bool {
+        self.is_denied
     }
 
     fn take_expired(&mut self, mono: u64) -> Vec<Reader> {
@@ -93,173 +101,35 @@ impl Session {
         if self.reads.in_flight.is_some() {
             return None;
         }
-        let resolving = self.frozen.as_ref().is_some_and(|frozen| matches!(frozen.flight, Flight::Resolving { .. }));
-        let wanted = if resolving || !self.reads.waiting.is_empty() {
-            Some(0)
-        } else if self.frozen.is_none() && self.base == Base::Unknown {
-            self.pending_due_at()
-        } else {
-            None
+        let reader = (!self.reads.waiting.is_empty()).then_some(0);
+        let writer = match &self.frozen {
+            Some(frozen) => match frozen.flight {
+                Flight::Resolving { at, .. } => Some(at),
+                Flight::Ready { at } if self.must_ask() => Some(at),
+                Flight::Ready { .. } | Flight::Sending { .. } => None,
+            },
+            None if self.must_ask() => self.pending_due_at(),
+            None => None,
         };
+        let wanted = [reader, writer].into_iter().flatten().min();
         wanted.map(|at| at.max(self.reads.retry_at.unwrap_or(0)))
+    }
+
+    /// Nothing can be written before the store has been asked.
+    fn must_ask(&self) -> bool {
+        match &self.base {
+            Base::Unknown => true,
+            // The copy could not be made: whoever has something to write starts over.
+            Base::Damaged { copied: false, .. } => self.quarantine.is_none(),
+            Base::Absent | Base::Stored(_) | Base::Damaged { copied: true, .. } => false,
+        }
     }
 
     pub(crate) fn start_get(&mut self, now: Now) {
         if self.get_at().is_some_and(|at| at <= now.mono) {
             let readers = std::mem::take(&mut self.reads.waiting);
-            self.get(0, readers);
-        }
-    }
-
-    fn get(&mut self, name: usize, readers: Vec<Reader>) {
-        let attempt = self.next_attempt();
-        let unless = self.base.etag().filter(|_| self.base.name() == name).cloned();
-        let standing = self.base.stored().filter(|stored| !stored.vanished);
-        let floor = standing.map(|stored| (stored.header.rev, stored.header.touched_at));
-        self.reads.retry_at = None;
-        self.reads.in_flight = Some(Getting { attempt, name, unless: unless.clone(), readers, floor });
-        self.start(Effect::Get { attempt, name, unless });
-    }
-
-    pub(crate) fn got(&mut self, now: Now, attempt: Attempt, outcome: GetOutcome) {
-        let Some(getting) = self.reads.in_flight.take_if(|getting| getting.attempt == attempt) else { return };
-        match outcome {
-            GetOutcome::Found { etag, body } => match format::decode(&body) {
-                _ if body.len() > self.policy.max_document_bytes.saturating_mul(2) => {
-                    self.refuse_object(now, getting, &FormatError::TooLarge)
-                }
-                Ok((header, document)) => {
-                    let stored = Stored {
-                        etag,
-                        name: getting.name,
-                        header,
-                        document,
-                        bytes: body.len(),
-                        validated_at: now.mono,
-                        vanished: false,
-                    };
-                    self.found(now, getting, stored);
-                }
-                Err(error @ (FormatError::Newer(_) | FormatError::TooLarge)) => {
-                    self.refuse_object(now, getting, &error)
-                }
-                Err(_) => self.found_damage(now, getting, etag, body),
-            },
-            GetOutcome::NotModified => self.not_modified(now, getting),
-            GetOutcome::Missing if getting.name + 1 < self.names => self.get(getting.name + 1, getting.readers),
-            GetOutcome::Missing => self.found_nothing(now, getting),
-            GetOutcome::TooLarge => self.refuse_object(now, getting, &FormatError::TooLarge),
-            GetOutcome::Denied => {
-                self.ask_again(now, None);
-                for reader in getting.readers {
-                    self.tell(Notice::Read { request: reader.request, answer: Err(ErrorKind::Refused) });
-                }
-            }
-            GetOutcome::Unavailable { retry_after } => {
-                self.wait_again(getting.readers);
-                self.ask_again(now, retry_after);
-            }
-        }
-    }
-
-    fn found(&mut self, now: Now, getting: Getting, stored: Stored) {
-        let below = |floor: (u64, u64)| stored.header.rev < floor.0 && stored.header.touched_at <= floor.1;
-        if getting.floor.is_some_and(below) {
-            return self.found_stale(now, getting, stored);
-        }
-        self.reads.failures = 0;
-        self.reads.stale_reads = 0;
-        // The base may have moved on while the GET was under way: then the base is the newer of the two.
-        let overtaken =
-            self.base.stored().is_some_and(|base| base.name == stored.name && base.header.rev > stored.header.rev)
-                && getting.floor.map(|(rev, _)| rev) != self.committed_rev();
-        if !overtaken {
-            if stored.header.is_over(now.wall) && !stored.header.buried {
-                self.happened(Incident::Expired);
-            }
-            self.base = Base::Stored(stored);
-            self.settle_by_base(now, getting.attempt);
-        }
-        self.empty_fresh_tabs(now);
-        self.answer_all(now, getting.readers);
-    }
-
-    fn not_modified(&mut self, now: Now, getting: Getting) {
-        self.reads.failures = 0;
-        self.reads.stale_reads = 0;
-        if self.base.etag() == getting.unless.as_ref() {
-            if let Base::Stored(stored) = &mut self.base {
-                stored.validated_at = now.mono;
-            }
-            self.settle_by_base(now, getting.attempt);
-        }
-        self.answer_all(now, getting.readers);
-    }
-
-    fn found_nothing(&mut self, now: Now, getting: Getting) {
-        self.reads.failures = 0;
-        let half_a_tombstone = self.policy.tombstone_ms / 2;
-        match &mut self.base {
-            // Known, and about to be created again.
-            Base::Stored(stored) if stored.vanished => self.settle_by_base(now, getting.attempt),
-            // A commit of ours has created it since the GET left.
-            Base::Stored(stored) if getting.floor.is_none_or(|(rev, _)| rev < stored.header.rev) => {}
-            // A tombstone stands far longer than this, so it was not forgotten: the store has lost what it held, and
-            // this node knows what that was.
-            Base::Stored(stored)
-                if !stored.header.is_over(now.wall)
-                    && now.mono.saturating_sub(stored.validated_at) < half_a_tombstone =>
-            {
-                stored.vanished = true;
-                self.pending.restore = true;
-                self.pending.since.get_or_insert(now.mono);
-                self.settle_by_base(now, getting.attempt);
-            }
-            Base::Unknown | Base::Absent | Base::Stored(_) | Base::Damaged { .. } => {
-                self.base = Base::Absent;
-                self.settle_by_base(now, getting.attempt);
-            }
-        }
-        self.answer_all(now, getting.readers);
-    }
-
-    /// The store shows less than it has shown before (fault 15). It is asked again; if it insists, the next
-    /// compare-and-swap decides, and until then no reader is given the older revision.
-    fn found_stale(&mut self, now: Now, getting: Getting, stored: Stored) {
-        self.happened(Incident::StaleRead);
-        self.wait_again(getting.readers);
-        self.reads.stale_reads += 1;
-        if self.reads.stale_reads > MAX_STALE_READS {
-            self.reads.stale_reads = 0;
-            self.insist(now, getting.attempt, stored);
-        }
-        self.ask_again(now, None);
-    }
-
-    fn found_damage(&mut self, now: Now, getting: Getting, etag: ETag, body: bytes::Bytes) {
-        let known = matches!(&self.base, Base::Damaged { etag: known, .. } if *known == etag);
-        if !known {
-            self.happened(Incident::Corrupt);
-            self.base = Base::Damaged { etag, name: getting.name, copied: false };
-            self.settle_by_base(now, getting.attempt);
-            self.copy_aside(getting.name, body);
-        } else {
-            self.settle_by_base(now, getting.attempt);
-        }
-        self.answer_all(now, getting.readers);
-    }
-
-    /// An object that this release must leave alone.
-    fn refuse_object(&mut self, now: Now, getting: Getting, error: &FormatError) {
-        let kind = error.kind();
-        self.happened(match kind {
-            ErrorKind::NewerFormat => Incident::NewerFormat,
-            _ => Incident::Corrupt,
-        });
-        self.base = Base::Unknown;
-        self.fail_everything(now, kind);
-        for reader in getting.readers {
-            self.tell(Notice::Read { request: reader.request, answer: Err(kind) });
+            self.reads.retry_at = None;
+            self.get(now, readers);
         }
     }
 
@@ -275,18 +145,6 @@ impl Session {
         }
     }
 
-    fn wait_again(&mut self, mut readers: Vec<Reader>) {
-        readers.append(&mut self.reads.waiting);
-        self.reads.waiting = readers;
-    }
-
-    fn ask_again(&mut self, now: Now, retry_after: Option<u64>) {
-        self.reads.failures += 1;
-        let delay_ms = self.jitter.delay(self.reads.failures, retry_after, &self.policy);
-        self.reads.hold_until(now.mono.saturating_add(delay_ms));
-        self.happened(Incident::Retry { delay_ms });
-    }
-
     pub(crate) fn expire_reads(&mut self, now: Now) {
         for reader in self.reads.take_expired(now.mono) {
             if self.policy.serve_stale && self.base.is_known() {
@@ -298,7 +156,13 @@ impl Session {
         }
     }
 
-    fn answer_all(&mut self, now: Now, readers: Vec<Reader>) {
+    pub(crate) fn refuse_readers(&mut self, readers: Vec<Reader>, kind: ErrorKind) {
+        for reader in readers {
+            self.tell(Notice::Read { request: reader.request, answer: Err(kind) });
+        }
+    }
+
+    pub(crate) fn answer_all(&mut self, now: Now, readers: Vec<Reader>) {
         for reader in readers {
             self.answer(now, &reader, false);
         }
@@ -319,19 +183,23 @@ impl Session {
     fn look_up(&mut self, now: Now, reader: &Reader) -> Option<Found> {
         let slot = &reader.slot;
         let document = self.document_with_accepted(now, Some(&slot.view));
-        let (vsn, slice) = document.views.get(&slot.view)?.range(..=slot.vsn).next_back()?;
+        let slices = || document.views.get(&slot.view).into_iter().flat_map(|slices| slices.range(..=slot.vsn).rev());
+        let (vsn, slice) = slices().next()?;
+        // An emptied tab is there too: what was deleted does not come back from a lower version.
+        let tab = slices().find_map(|(vsn, slice)| Some((*vsn, slice.tabs.get(&slot.tab)?)));
         let owes_emptying =
             reader.claim.and_then(|claim| self.fence.holder(slot, claim)).is_some_and(|holder| holder.starts_fresh);
-        let tab = slice.tabs.get(&slot.tab).filter(|_| !owes_emptying);
+        let (tab_vsn, tab) = tab.filter(|_| !owes_emptying).map_or((*vsn, None), |(vsn, tab)| (vsn, Some(tab)));
         Some(Found {
             vsn: *vsn,
+            tab_vsn,
             session: slice.data.iter().map(|(key, json)| (key.clone(), json.clone())).collect(),
             tab: tab.into_iter().flat_map(|tab| &tab.data).map(|(key, json)| (key.clone(), json.clone())).collect(),
         })
     }
 
     /// The document as it will be once all that is accepted is committed; of one view only, if named.
-    pub(crate) fn document_with_accepted(&self, now: Now, view: Option<&crate::slice::View>) -> Document {
+    pub(crate) fn document_with_accepted(&self, now: Now, view: Option<&View>) -> Document {
         let stored = self.base.stored();
         let content = stored.and_then(|stored| stored.content(now.wall));
         let mut document = match (content, view) {
@@ -373,12 +241,15 @@ impl Session {
             && stored >= holder.epoch
             && stored.0 > now.wall
         {
-            holder.epoch = crate::slice::Epoch(stored.0 + 1);
+            holder.epoch = Epoch::after(Some(stored), now.wall);
+            // It had no say over the tab's content before.
+            self.empty_fresh_tabs(now);
         }
         let Some(slices) = self.base.stored().and_then(|stored| stored.content(now.wall)?.views.get(&slot.view)) else {
             return;
         };
-        if let Some((vsn, slice)) = slices.range(..=slot.vsn).next_back()
+        let is_alive = |slice: &Slice| !slice.is_over(now.wall, self.policy.ttl_ms);
+        if let Some((vsn, slice)) = slices.range(..=slot.vsn).rfind(|(_, slice)| is_alive(slice))
             && now.wall.saturating_sub(slice.touched_at) > self.policy.ttl_ms / 8
         {
             self.pending.touched.insert((slot.view.clone(), *vsn));
@@ -386,6 +257,3 @@ impl Session {
         }
     }
 }
-
-/// After so many older answers in a row the store is taken at its word, for the next compare-and-swap to judge.
-const MAX_STALE_READS: u32 = 3;

@@ -14,7 +14,8 @@
 //! [`is_idle`](Session::is_idle), [`unsaved_bytes`](Session::unsaved_bytes) and [`last_seq`](Session::last_seq) are
 //! plain queries. A session that is idle may be turned [`into_fence`](Session::into_fence) and forgotten.
 //!
-//! At most one PUT of the document is in flight, and at most one GET. Every write that was handed in gets exactly one
+//! At most one PUT of the document is in flight whose outcome is open, and at most one GET; beside them at most one
+//! quarantine copy, and at most one GET or PUT of an object under an older name that is being buried. Every write that was handed in gets exactly one
 //! of `Notice::Settled` and `Notice::Rejected`; every read exactly one `Notice::Read`.
 
 use std::collections::VecDeque;
@@ -22,7 +23,7 @@ use std::sync::Arc;
 
 use crate::backoff::Jitter;
 use crate::base::Base;
-use crate::batch::{Batch, Stamp};
+use crate::batch::{Batch, Stamp, edit_bytes};
 use crate::command::{ClaimId, Command, RequestId};
 use crate::effect::{Attempt, Effect};
 use crate::error::ErrorKind;
@@ -54,6 +55,8 @@ pub struct Session {
     pub(crate) quarantine: Option<Quarantine>,
     pub(crate) retire: Option<Retire>,
     pub(crate) last_seq: u64,
+    /// Commits of this session so far: whether one has overtaken a GET.
+    pub(crate) commits: u64,
     draining: bool,
     next_attempt: u64,
     next_stamp: u64,
@@ -93,6 +96,7 @@ impl Session {
             quarantine: None,
             retire: None,
             last_seq: start.seq_floor,
+            commits: 0,
             draining: false,
             next_attempt: 0,
             next_stamp: 0,
@@ -105,6 +109,11 @@ impl Session {
     pub fn command(&mut self, now: Now, command: Command) {
         match command {
             Command::Claim { claim, slot, fresh, stores_tab } => self.claim(now, claim, &slot, fresh, stores_tab),
+            Command::Reclaim { claim, slot, stores_tab, mounted_at } => {
+                if let Some(loser) = self.fence.reclaim(claim, &slot, stores_tab, mounted_at) {
+                    self.tell(Notice::Superseded { claim: loser });
+                }
+            }
             Command::Merge { claim, slot, op, session, tab } => {
                 let edits = Edits::set(session, tab);
                 self.write(now, claim, &slot, op, edits);
@@ -124,14 +133,10 @@ impl Session {
     /// Input: the store answered. An answer that nobody waits for changes nothing.
     pub fn handle(&mut self, now: Now, event: Event) {
         match event {
+            Event::Got { attempt, outcome } if self.retires(attempt) => self.retire_got(now, outcome),
             Event::Got { attempt, outcome } => self.got(now, attempt, outcome),
-            Event::Put { attempt, outcome } => {
-                if self.retire.as_ref().is_some_and(|retire| retire.awaits(attempt)) {
-                    self.retired(now, outcome);
-                } else {
-                    self.put(now, attempt, outcome);
-                }
-            }
+            Event::Put { attempt, outcome } if self.retires(attempt) => self.retired(now, outcome),
+            Event::Put { attempt, outcome } => self.put(now, attempt, outcome),
             Event::Quarantined { attempt, ok } => self.quarantined(now, attempt, ok),
         }
         self.advance(now);
@@ -210,13 +215,12 @@ impl Session {
         }
         let stamp = self.next_stamp();
         let before = self.is_near_limit(&edits).then(|| self.pending.clone());
-        let holder = match self.fence.holder(slot, claim) {
-            Some(holder) => holder,
-            // The claim is not known here: the tab has had no mount that took it from this LiveView.
-            None => self.fence.adopt(claim, slot, edits.names_tab(), now.wall),
-        };
+        let stored = self.base.epoch(&slot.view, &slot.tab);
+        let holder = self.fence.writer(claim, slot, edits.names_tab(), stored, now.wall);
         self.pending.accept(now.mono);
         let edit = self.pending.claim(claim, slot, holder.epoch, holder.stores_tab);
+        // The claim may have been taken for one without `:reconnect` keys before.
+        edit.stores_tab = holder.stores_tab;
         if holder.starts_fresh {
             edit.start_fresh(stamp);
         }
@@ -250,13 +254,13 @@ impl Session {
     /// A fresh mount under a tab id that has content must empty it even if it never writes. Where the document is not
     /// known the emptying travels with the first write.
     pub(crate) fn empty_fresh_tabs(&mut self, now: Now) {
-        let Some(stored) = self.base.stored() else { return };
+        let Some(content) = self.base.stored().and_then(|stored| stored.content(now.wall)) else { return };
         let mut stamp = self.next_stamp;
         for (slot, holder) in self.fence.fresh() {
-            let slice = stored.document.views.get(&slot.view).and_then(|slices| slices.get(&slot.vsn));
+            let slice = content.views.get(&slot.view).and_then(|slices| slices.get(&slot.vsn));
             let tab = slice.and_then(|slice| slice.tabs.get(&slot.tab));
             // A higher epoch is a later mount's: the content is not this one's to empty.
-            let is_ours = stored.document.epoch(&slot.view, &slot.tab).is_none_or(|epoch| epoch <= holder.epoch);
+            let is_ours = content.epoch(&slot.view, &slot.tab).is_none_or(|epoch| epoch <= holder.epoch);
             if is_ours && tab.is_some_and(|tab| !tab.data.is_empty()) {
                 stamp += 1;
                 let edit = self.pending.claim(holder.claim, slot, holder.epoch, holder.stores_tab);
@@ -272,12 +276,13 @@ impl Session {
     /// Everything that can be done now is done, in the order in which one enables the next.
     fn advance(&mut self, now: Now) {
         self.give_up(now);
+        // Whoever is answered may have touched the document.
+        self.expire_reads(now);
         self.freeze(now);
         self.send(now);
         // A batch that turned out to be void has made room for the next.
         self.freeze(now);
         self.send(now);
-        self.expire_reads(now);
         self.start_get(now);
         self.retry_quarantine(now);
         self.retry_retire(now);
@@ -296,7 +301,7 @@ impl Session {
     fn send_at(&self) -> Option<u64> {
         match &self.frozen {
             Some(frozen) => match frozen.flight {
-                Flight::Ready { at } if self.base.is_known() || frozen.built.is_some() => Some(at),
+                Flight::Ready { at } if self.base.is_known() => Some(at),
                 Flight::Ready { .. } | Flight::Sending { .. } | Flight::Resolving { .. } => None,
             },
             None if self.base.is_known() => self.pending_due_at(),
@@ -306,6 +311,16 @@ impl Session {
 
     pub(crate) fn write_id(&self, seq: u64) -> WriteId {
         WriteId { writer: self.writer, seq }
+    }
+
+    /// The next number for a write of this session.
+    pub(crate) fn next_write(&mut self) -> WriteId {
+        self.last_seq = self.last_seq.saturating_add(1);
+        self.write_id(self.last_seq)
+    }
+
+    fn retires(&self, attempt: Attempt) -> bool {
+        self.retire.as_ref().is_some_and(|retire| retire.awaits(attempt))
     }
 
     pub(crate) fn last_attempt(&self) -> Attempt {
@@ -362,12 +377,7 @@ impl Edits {
         match self {
             Self::Keys { session, tab } => {
                 let of = |entries: &[(Key, Option<Json>)]| -> usize {
-                    entries
-                        .iter()
-                        .map(|(key, json)| {
-                            key.as_str().len() + json.as_ref().map_or(0, |json| json.as_str().len()) + 64
-                        })
-                        .sum()
+                    entries.iter().map(|(key, json)| edit_bytes(key, json.as_ref())).sum()
                 };
                 of(session) + of(tab)
             }

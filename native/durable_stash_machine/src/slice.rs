@@ -92,6 +92,13 @@ pub struct Slot {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Epoch(pub u64);
 
+impl Epoch {
+    /// The epoch of a mount at this moment that has seen `seen`.
+    pub(crate) fn after(seen: Option<Epoch>, wall: u64) -> Self {
+        Self(seen.map_or(wall, |seen| wall.max(seen.0.saturating_add(1))))
+    }
+}
+
 /// One tab's part of a slice: the `:reconnect` keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Tab {
@@ -112,4 +119,11 @@ pub struct Slice {
     pub data: BTreeMap<Key, Json>,
     /// The `:reconnect` keys, a tab each.
     pub tabs: BTreeMap<TabId, Tab>,
+}
+
+impl Slice {
+    /// Whether nobody has touched it for a whole TTL: it reads as not found, and goes with the next write.
+    pub fn is_over(&self, wall: u64, ttl_ms: u64) -> bool {
+        self.touched_at.saturating_add(ttl_ms) <= wall
+    }
 }

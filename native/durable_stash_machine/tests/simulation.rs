@@ -27,10 +27,11 @@ fn no_seed_breaks_a_promise() {
                 "seed {seed}: {broken}\nreplay: DURABLE_STASH_SEED={seed} cargo test -p durable_stash_machine --test simulation"
             );
         }
-        add(&mut total, &world.history.told);
+        total += world.told();
     }
     println!("{seeds} seeds: {total:?}");
-    assert_reached(&total);
+    // A simulation that never meets a conflict proves nothing.
+    assert_eq!(total.never(), [""; 0], "some state was never reached");
 }
 
 #[test]
@@ -45,39 +46,6 @@ fn the_same_seed_makes_the_same_history() {
     }
 }
 
-/// A simulation that never meets a conflict proves nothing.
-fn assert_reached(total: &Counts) {
-    let Counts {
-        saved,
-        failed,
-        unknown,
-        rejected,
-        superseded,
-        reads,
-        conflicts,
-        resolved_saved,
-        resolved_unsaved,
-        commits,
-        crashes,
-        stale,
-    } = *total;
-    let reached = [
-        saved,
-        failed,
-        unknown,
-        rejected,
-        superseded,
-        reads,
-        conflicts,
-        resolved_saved,
-        resolved_unsaved,
-        commits,
-        crashes,
-        stale,
-    ];
-    assert!(reached.iter().all(|count| *count > 0), "some state was never reached: {total:?}");
-}
-
 fn replay(seed: u64) {
     let mut world = World::new(seed, true);
     let verdict = world.run(STEPS);
@@ -90,19 +58,4 @@ fn replay(seed: u64) {
 fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{name} takes a whole number, not {text:?}")))
-}
-
-fn add(total: &mut Counts, one: &Counts) {
-    total.saved += one.saved;
-    total.failed += one.failed;
-    total.unknown += one.unknown;
-    total.rejected += one.rejected;
-    total.superseded += one.superseded;
-    total.reads += one.reads;
-    total.stale += one.stale;
-    total.conflicts += one.conflicts;
-    total.resolved_saved += one.resolved_saved;
-    total.resolved_unsaved += one.resolved_unsaved;
-    total.commits += one.commits;
-    total.crashes += one.crashes;
 }

@@ -34,7 +34,7 @@ fn session_open<'a>(env: Env<'a>, engine: ResourceArc<EngineResource>, claim: Te
         sid: option(claim, atoms::sid())?,
         secrets: optional_secrets(claim.map_get(atoms::secrets())?)?,
         slot: Slot { view: View::new(view), vsn: Vsn(option(claim, atoms::vsn())?), tab: TabId::new(tab) },
-        mount: mount(option(claim, atoms::mount())?)?,
+        mount: mount(claim)?,
         stores_tab: option(claim, atoms::stores_tab())?,
         minted: option(claim, atoms::minted())?,
     };
@@ -188,19 +188,22 @@ impl SessionResource {
     }
 }
 
-fn mount(mount: Atom) -> NifResult<Mount> {
+fn mount(claim: Term<'_>) -> NifResult<Mount> {
+    let mount: Atom = option(claim, atoms::mount())?;
     if mount == atoms::dead() {
         Ok(Mount::Dead)
     } else if mount == atoms::fresh() {
         Ok(Mount::Fresh)
     } else if mount == atoms::rejoin() {
         Ok(Mount::Rejoin)
+    } else if mount == atoms::again() {
+        Ok(Mount::Again { mounted_at: option(claim, atoms::mounted_at())? })
     } else {
         Err(rustler::Error::BadArg)
     }
 }
 
-/// `{:ok, %{vsn:, session:, tab:, stale:}} | :not_found | {:error, {kind, message}}`.
+/// `{:ok, %{vsn:, session:, tab_vsn:, tab:, stale:}} | :not_found | {:error, {kind, message}}`.
 fn recovered(env: Env<'_>, outcome: Result<ReadAnswer, Error>) -> Term<'_> {
     match outcome.and_then(|answer| found(env, &answer)) {
         Ok(Some(found)) => (atoms::ok(), found).encode(env),
@@ -211,9 +214,14 @@ fn recovered(env: Env<'_>, outcome: Result<ReadAnswer, Error>) -> Term<'_> {
 
 fn found<'a>(env: Env<'a>, answer: &ReadAnswer) -> Result<Option<Term<'a>>, Error> {
     let Some(found) = &answer.found else { return Ok(None) };
-    let keys = [atoms::vsn(), atoms::session(), atoms::tab(), atoms::stale()];
-    let values =
-        [found.vsn.0.encode(env), values(env, &found.session)?, values(env, &found.tab)?, answer.stale.encode(env)];
+    let keys = [atoms::vsn(), atoms::session(), atoms::tab_vsn(), atoms::tab(), atoms::stale()];
+    let values = [
+        found.vsn.0.encode(env),
+        values(env, &found.session)?,
+        found.tab_vsn.0.encode(env),
+        values(env, &found.tab)?,
+        answer.stale.encode(env),
+    ];
     Ok(Term::map_from_term_arrays(env, &keys.map(|key| key.to_term(env)), &values).ok())
 }
 

@@ -11,7 +11,6 @@ defmodule DurableStash.LiveViewCase do
   use ExUnit.CaseTemplate
 
   alias DurableStash.Case
-  alias DurableStash.Engine
   alias DurableStash.TestBackend
 
   # What needs the real packages, in the order in which it is loaded.
@@ -58,11 +57,6 @@ defmodule DurableStash.LiveViewCase do
     if options = Map.get(context, :engine, []), do: Case.start_engine(@engine, options)
     on_exit(fn -> TestBackend.reset(@engine) end)
     %{browser: start_supervised!(DurableStash.Browser), engine: @engine, store: @engine}
-  end
-
-  @doc "Waits until the engine knows that it can rely on the store, or that it cannot: the boot probe is over."
-  def await_health(expected \\ :ready) do
-    await(fn -> match?({:ok, {^expected, _reason}}, Engine.health(@engine)) end)
   end
 
   @doc "What the store's only document holds of a view's first version."

@@ -4,7 +4,7 @@
 //! A store is found by its name, so that a "deploy" (a new engine) meets the objects of the one before. Its faults
 //! are part of the library and not of its tests: users test their own LiveViews under them (design §9).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
+use super::script::{Contention, Fault, Script};
 use crate::store::{Cursor, DeleteOutcome, Listed, ObjectName, Page, Store, StoreError, hex};
 
 /// An in-memory store. Clones are the same store.
@@ -32,72 +33,6 @@ pub enum EtagMode {
     Counter,
     /// A hash of the content, as S3's MD5 is: equal content repeats it (fault 6).
     Content,
-}
-
-/// A misbehaviour to come. Each is used up by the next requests it fits, in the order given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// The next PUTs fail and are not applied; the store asks to be left alone for `retry_after_ms`.
-    FailPuts {
-        /// How many.
-        count: u32,
-        /// What `Retry-After` says.
-        retry_after_ms: Option<u64>,
-    },
-    /// The next PUTs are applied and their answers are lost.
-    DropAnswers {
-        /// How many.
-        count: u32,
-    },
-    /// The next PUTs wait for [`MemoryStore::release`]. They are applied then if their condition holds, even if nobody
-    /// waits for the answer any more.
-    StallPuts {
-        /// How many.
-        count: u32,
-    },
-    /// The next PUTs lose, whatever is stored.
-    Conflict {
-        /// How many.
-        count: u32,
-        /// To what.
-        with: Contention,
-    },
-    /// The next PUTs are refused for want of rights.
-    DenyPuts {
-        /// How many.
-        count: u32,
-    },
-    /// The next PUTs are applied and answered without an etag.
-    OmitEtags {
-        /// How many.
-        count: u32,
-    },
-    /// The next GETs fail.
-    FailGets {
-        /// How many.
-        count: u32,
-        /// What `Retry-After` says.
-        retry_after_ms: Option<u64>,
-    },
-    /// The next GETs wait for [`MemoryStore::release`].
-    StallGets {
-        /// How many.
-        count: u32,
-    },
-    /// The next GETs are refused for want of rights.
-    DenyGets {
-        /// How many.
-        count: u32,
-    },
-}
-
-/// What a PUT loses to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Contention {
-    /// 412: another version is stored.
-    Moved,
-    /// 409: another write is under way.
-    Busy,
 }
 
 /// What was asked of a store since its last reset.
@@ -137,7 +72,7 @@ impl MemoryStore {
 
     /// Schedules a misbehaviour.
     pub fn script(&self, fault: Fault) {
-        self.0.state.lock().script.push_back(fault);
+        self.0.state.lock().script.add(fault);
     }
 
     /// Forgets the misbehaviours that are still to come. What is stalled stays so until [`MemoryStore::release`].
@@ -147,7 +82,7 @@ impl MemoryStore {
 
     /// Lets every stalled request go on, and forgets stalls that no request has met yet.
     pub fn release(&self) {
-        self.0.state.lock().script.retain(|fault| !matches!(fault, Fault::StallPuts { .. } | Fault::StallGets { .. }));
+        self.0.state.lock().script.forget_stalls();
         self.0.released.send_modify(|generation| *generation += 1);
     }
 
@@ -274,13 +209,15 @@ impl Store for Prefixed {
         shared.gets.fetch_add(1, Relaxed);
         let _under_way = shared.begin();
         shared.delay().await;
-        let fault = shared.state.lock().next_get_fault();
+        // Before the fault is taken: a release in between must be heard.
+        let released = shared.released.subscribe();
+        let fault = shared.state.lock().script.next_for_get();
         match fault {
             Some(Fault::FailGets { retry_after_ms, .. }) => {
                 return GetOutcome::Unavailable { retry_after: retry_after_ms };
             }
             Some(Fault::DenyGets { .. }) => return GetOutcome::Denied,
-            Some(Fault::StallGets { .. }) => shared.stalled().await,
+            Some(Fault::StallGets { .. }) => until_released(released).await,
             Some(
                 Fault::FailPuts { .. }
                 | Fault::DropAnswers { .. }
@@ -305,7 +242,9 @@ impl Store for Prefixed {
         shared.puts.fetch_add(1, Relaxed);
         let _under_way = shared.begin();
         shared.delay().await;
-        let fault = shared.state.lock().next_put_fault();
+        // Before the fault is taken: a release in between must be heard.
+        let released = shared.released.subscribe();
+        let fault = shared.state.lock().script.next_for_put();
         match fault {
             Some(Fault::FailPuts { retry_after_ms, .. }) => {
                 return PutOutcome::Unknown { retry_after: retry_after_ms };
@@ -316,7 +255,7 @@ impl Store for Prefixed {
             Some(Fault::StallPuts { .. }) => {
                 let (late, name, precondition) = (self.clone(), name.clone(), precondition.clone());
                 let landing = tokio::spawn(async move {
-                    late.shared().stalled().await;
+                    until_released(released).await;
                     late.apply(&name, body, &precondition)
                 });
                 return landing.await.unwrap_or(PutOutcome::Unknown { retry_after: None });
@@ -432,17 +371,16 @@ impl Shared {
         }
     }
 
-    async fn stalled(&self) {
-        let mut released = self.released.subscribe();
-        // The sender lives in `self`, so that this ends by a release only.
-        let _ = released.changed().await;
-    }
-
     fn begin(&self) -> UnderWay<'_> {
         let now = self.in_flight.fetch_add(1, Relaxed) + 1;
         self.most_in_flight.fetch_max(now, Relaxed);
         UnderWay(self)
     }
+}
+
+async fn until_released(mut released: watch::Receiver<u64>) {
+    // Ends by a release, or with the store itself.
+    let _ = released.changed().await;
 }
 
 /// A request that counts as in flight until it is answered or given up.
@@ -458,7 +396,7 @@ impl Drop for UnderWay<'_> {
 struct State {
     objects: BTreeMap<String, Object>,
     versions: Option<Vec<(String, Bytes)>>,
-    script: VecDeque<Fault>,
+    script: Script,
     etags: EtagMode,
     next_etag: u64,
 }
@@ -481,53 +419,6 @@ impl State {
         }
         self.objects.insert(name.to_owned(), Object { etag: etag.clone(), body, last_modified_ms });
         etag
-    }
-
-    fn next_put_fault(&mut self) -> Option<Fault> {
-        self.next_fault(|fault| match fault {
-            Fault::FailPuts { count, .. }
-            | Fault::DropAnswers { count }
-            | Fault::StallPuts { count }
-            | Fault::Conflict { count, .. }
-            | Fault::DenyPuts { count }
-            | Fault::OmitEtags { count } => Some(count),
-            Fault::FailGets { .. } | Fault::StallGets { .. } | Fault::DenyGets { .. } => None,
-        })
-    }
-
-    fn next_get_fault(&mut self) -> Option<Fault> {
-        self.next_fault(|fault| match fault {
-            Fault::FailGets { count, .. } | Fault::StallGets { count } | Fault::DenyGets { count } => Some(count),
-            Fault::FailPuts { .. }
-            | Fault::DropAnswers { .. }
-            | Fault::StallPuts { .. }
-            | Fault::Conflict { .. }
-            | Fault::DenyPuts { .. }
-            | Fault::OmitEtags { .. } => None,
-        })
-    }
-
-    /// Takes one use off the first fault that fits.
-    fn next_fault(&mut self, uses: impl Fn(&mut Fault) -> Option<&mut u32>) -> Option<Fault> {
-        let mut index = 0;
-        while index < self.script.len() {
-            let Some(count) = uses(&mut self.script[index]) else {
-                index += 1;
-                continue;
-            };
-            if *count == 0 {
-                self.script.remove(index);
-                continue;
-            }
-            *count -= 1;
-            let spent = *count == 0;
-            let fault = self.script[index];
-            if spent {
-                self.script.remove(index);
-            }
-            return Some(fault);
-        }
-        None
     }
 }
 

@@ -3,6 +3,7 @@
 mod disk;
 mod memory;
 mod s3;
+mod script;
 
 use std::sync::Arc;
 
@@ -10,7 +11,8 @@ use crate::config::{Backend, Config};
 use crate::error::Error;
 use crate::store::Store;
 
-pub use self::memory::{Contention, Counts, EtagMode, Fault, MemoryStore};
+pub use self::memory::{Counts, EtagMode, MemoryStore};
+pub use self::script::{Contention, Fault};
 
 /// The store that the configuration names, under its prefix. Nothing is asked of it yet.
 pub fn open(config: &Config) -> Result<Arc<dyn Store>, Error> {

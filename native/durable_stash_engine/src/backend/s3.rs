@@ -68,9 +68,15 @@ impl S3Store {
             Ok::<_, Error>(builder.with_config(allow_http, s3.allow_http.to_string()))
         };
         let unusable = |error: object_store::Error| Failure::Config { option: "backend", problem: error.to_string() };
-        let reader = build(reader_retries(config))?.build().map_err(unusable)?;
-        let no_retries = RetryConfig { max_retries: 0, ..RetryConfig::default() };
-        let writer = build(no_retries)?.with_credentials(reader.credentials().clone()).build().map_err(unusable)?;
+        // The setting for requests drives fetching credentials, too: hence a third one that only lends its provider.
+        let credentials = build(retries(config, 3))?.build().map_err(unusable)?.credentials().clone();
+        let client = |tries| {
+            let client = build(retries(config, tries))?.with_credentials(credentials.clone()).build();
+            client.map_err(|error| Error::from(unusable(error)))
+        };
+        // A read is repeated once, for a pooled connection that was closed meanwhile. Longer troubles are the machine's.
+        let reader = client(1)?;
+        let writer = client(0)?;
         let place = endpoint.map_or_else(String::new, |endpoint| format!(" at {endpoint}"));
         Ok(Self {
             reader,
@@ -283,10 +289,9 @@ fn endpoint(s3: &S3Config) -> Result<Option<String>, Error> {
     Ok(Some(endpoint.to_owned()))
 }
 
-/// A read is repeated twice at once, for a pooled connection that was closed meanwhile. Longer troubles are the machine's.
-fn reader_retries(config: &Config) -> RetryConfig {
+fn retries(config: &Config, max_retries: usize) -> RetryConfig {
     RetryConfig {
-        max_retries: 2,
+        max_retries,
         retry_timeout: Duration::from_millis(config.attempt_timeout_ms),
         backoff: BackoffConfig {
             init_backoff: Duration::from_millis(50),
@@ -311,7 +316,7 @@ struct SharedConnector(HttpClient);
 impl SharedConnector {
     fn new(config: &Config) -> Result<Self, Error> {
         let client = reqwest::Client::builder()
-            .user_agent(concat!("durable_stash/", env!("CARGO_PKG_NAME")))
+            .user_agent("durable_stash")
             .connect_timeout(Duration::from_millis(config.connect_timeout_ms))
             .timeout(Duration::from_millis(config.attempt_timeout_ms))
             .pool_idle_timeout(POOL_IDLE)

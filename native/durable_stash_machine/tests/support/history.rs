@@ -1,11 +1,10 @@
-//! What every client was told and what the store held, checked against I1 to I8 of the design on every step.
+//! What every client was told, and what the store held: the records that the checks of `commits.rs` and `reads.rs` go by.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::AddAssign;
 
-use durable_stash_machine::document::Document;
-use durable_stash_machine::{ClaimId, Key, Outcome, ReadAnswer, RequestId, Slot, TabId, View, Vsn, WriteId};
-
-use super::store::{Store, Version};
+use durable_stash_machine::document::{Document, Header};
+use durable_stash_machine::{ClaimId, Key, Outcome, RequestId, Slot, TabId, View, Vsn};
 
 /// Where a value stands.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,7 +44,7 @@ pub struct Removal {
     pub op: u64,
     pub tick: u64,
     pub scope: Scope,
-    pub failed: bool,
+    pub outcome: Told,
     pub settled_tick: Option<u64>,
 }
 
@@ -53,12 +52,13 @@ pub struct Removal {
 pub enum Scope {
     Place(Place),
     Slot(Slot),
+    /// A fresh mount's emptying of its tab.
     Tab(Slot),
     Everything,
 }
 
 impl Scope {
-    fn covers(&self, place: &Place) -> bool {
+    pub fn covers(&self, place: &Place) -> bool {
         let is_slice = |slot: &Slot| slot.view == place.view && slot.vsn == place.vsn;
         match self {
             Scope::Place(named) => named == place,
@@ -69,35 +69,120 @@ impl Scope {
     }
 }
 
+/// A state of the document, in the order in which they became the current one.
+#[derive(Clone, Debug)]
+pub struct Version {
+    /// When, in the history's ticks and in ms.
+    pub tick: u64,
+    pub time: u64,
+    /// The version that it was built on; the one before, except where the store had lost that.
+    pub parent: Option<usize>,
+    pub content: Content,
+}
+
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// No object under any name. Whether the store has lost it.
+    Absent {
+        lost: bool,
+    },
+    /// Bytes that are no document.
+    Damaged,
+    Whole {
+        header: Header,
+        document: Document,
+        places: BTreeMap<Place, u64>,
+    },
+}
+
+impl Version {
+    pub fn header(&self) -> Option<&Header> {
+        match &self.content {
+            Content::Whole { header, .. } => Some(header),
+            Content::Absent { .. } | Content::Damaged => None,
+        }
+    }
+
+    pub fn document(&self) -> Option<&Document> {
+        match &self.content {
+            Content::Whole { document, .. } => Some(document),
+            Content::Absent { .. } | Content::Damaged => None,
+        }
+    }
+
+    pub fn value(&self, place: &Place) -> Option<u64> {
+        match &self.content {
+            Content::Whole { places, .. } => places.get(place).copied(),
+            Content::Absent { .. } | Content::Damaged => None,
+        }
+    }
+
+    /// The values, and the moment (wall clock) from which each may be taken for expired.
+    pub fn values(&self, ttl_ms: u64) -> impl Iterator<Item = (&Place, u64, u64)> {
+        let whole = match &self.content {
+            Content::Whole { header, document, places } => Some((header, document, places)),
+            Content::Absent { .. } | Content::Damaged => None,
+        };
+        whole.into_iter().flat_map(move |(header, document, places)| {
+            places.iter().map(move |(place, value)| {
+                let slice = document.views.get(&place.view).and_then(|slices| slices.get(&place.vsn));
+                let slice_over = slice.map_or(0, |slice| slice.touched_at.saturating_add(ttl_ms));
+                (place, *value, slice_over.min(header.expires_at))
+            })
+        })
+    }
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct History {
     pub tick: u64,
+    pub time: u64,
+    pub ttl_ms: u64,
     pub writes: BTreeMap<u64, Write>,
     pub removals: Vec<Removal>,
-    /// All values that ever stood at a place, in the order in which they first did.
-    pub seen: BTreeMap<Place, Vec<u64>>,
-    pub write_ids: BTreeSet<(u128, u64)>,
+    pub versions: Vec<Version>,
+    /// All that ever stood in the store.
+    pub stood: BTreeSet<(Place, u64)>,
     pub runs: BTreeMap<u128, u64>,
+    /// The number of each tab's latest mount.
+    pub mounts: BTreeMap<(View, TabId), u64>,
     /// Clocks of nodes differ: the order of mounts across nodes is not checked.
     pub skewed: bool,
+    /// The store has lost or damaged the object: what it told before may be undone.
+    pub lossy: bool,
+    /// Something of the document has come to the end of its time.
+    pub has_expired: bool,
     pub told: Counts,
 }
 
-/// Proof that the interesting things happened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    pub saved: u64,
-    pub failed: u64,
-    pub unknown: u64,
-    pub rejected: u64,
-    pub superseded: u64,
-    pub reads: u64,
-    pub stale: u64,
-    pub conflicts: u64,
-    pub resolved_saved: u64,
-    pub resolved_unsaved: u64,
-    pub commits: u64,
-    pub crashes: u64,
+/// Declares the counters of what a run has met.
+macro_rules! counts {
+    ($($name:ident),* $(,)?) => {
+        /// Proof that the interesting things happened.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Counts {
+            $(pub $name: u64,)*
+        }
+
+        impl Counts {
+            /// What was never met.
+            pub fn never(&self) -> Vec<&'static str> {
+                let all = [$((stringify!($name), self.$name)),*];
+                all.into_iter().filter(|(_, count)| *count == 0).map(|(name, _)| name).collect()
+            }
+        }
+
+        impl AddAssign<&Counts> for Counts {
+            fn add_assign(&mut self, other: &Counts) {
+                $(self.$name += other.$name;)*
+            }
+        }
+    };
+}
+
+counts! {
+    saved, failed, unknown, rejected, superseded, forgotten, reads, stale, conflicts, resolved_saved, resolved_unsaved,
+    commits, crashes, rekeyed, retired, lost, restored, damaged, quarantined, healed, expired, swept, deleted,
 }
 
 pub type Verdict = Result<(), String>;
@@ -108,130 +193,82 @@ impl History {
         self.tick
     }
 
-    /// A version became current.
-    pub fn committed(&mut self, store: &Store) -> Verdict {
-        let version = store.current().expect("just written");
-        let previous = store.versions.len().checked_sub(2).map(|index| &store.versions[index]);
-        self.told.commits += 1;
-        self.check_chain(previous, version)?;
-        let before = previous.map(|version| places(&version.document)).unwrap_or_default();
-        let after = places(&version.document);
-        let WriteId { writer, .. } = version.header.write;
-        let run = *self.runs.get(&writer.0).ok_or("I2: a writer nobody started")?;
-        for (place, value) in &after {
-            if before.get(place) != Some(value) {
-                self.check_new_value(run, place, *value)?;
-            }
-        }
-        for place in before.keys().filter(|place| !after.contains_key(place)) {
-            let explained = self
-                .removals
-                .iter()
-                .any(|removal| removal.run == run && !removal.failed && removal.scope.covers(place));
-            if !explained {
-                return Err(format!(
-                    "I2: {place:?} vanished in rev {} and nobody of run {run} removed it",
-                    version.header.rev
-                ));
-            }
-        }
-        Ok(())
+    /// The document's present state.
+    pub fn current(&self) -> Option<&Version> {
+        self.versions.last()
     }
 
-    fn check_chain(&mut self, previous: Option<&Version>, version: &Version) -> Verdict {
-        let expected = previous.map_or(1, |previous| previous.header.rev + 1);
-        if version.header.rev != expected {
-            return Err(format!("I5: rev {} where {expected} was due", version.header.rev));
-        }
-        let WriteId { writer, seq } = version.header.write;
-        if !self.write_ids.insert((writer.0, seq)) {
-            return Err(format!("I3: batch {seq} of {writer} was applied twice"));
-        }
-        if !version.header.contains(version.header.write) {
-            return Err("I3: a batch is not in its own `applied`".into());
-        }
-        for (view, slices) in previous.iter().flat_map(|previous| &previous.document.views) {
-            for (vsn, slice) in slices {
-                for (tab, state) in &slice.tabs {
-                    let now = version.document.views.get(view).and_then(|slices| slices.get(vsn)?.tabs.get(tab));
-                    if !self.was_forgotten() && now.is_some_and(|now| now.epoch < state.epoch) {
-                        return Err(format!("I6: the epoch of {tab:?} went back"));
-                    }
-                }
-            }
-        }
-        Ok(())
+    /// The version and all that it was built on, the newest first.
+    pub fn lineage(&self, from: Option<usize>) -> impl Iterator<Item = &Version> {
+        std::iter::successors(from, |index| self.versions[*index].parent).map(|index| &self.versions[index])
     }
 
-    /// Burying the document buries its epochs too: what mounts came before is not known any more.
-    fn was_forgotten(&self) -> bool {
-        self.removals.iter().any(|removal| matches!(removal.scope, Scope::Everything))
+    pub fn record(&mut self, content: Content, parent: Option<usize>) {
+        let tick = self.next_tick();
+        if let Content::Whole { places, .. } = &content {
+            self.stood.extend(places.iter().map(|(place, value)| (place.clone(), *value)));
+        }
+        self.versions.push(Version { tick, time: self.time, parent, content });
     }
 
-    fn check_new_value(&mut self, run: u64, place: &Place, value: u64) -> Verdict {
-        let write = self.writes.get(&value).ok_or_else(|| format!("I2: nobody wrote {value}"))?;
-        if write.place != *place || write.run != run {
-            return Err(format!("I9: {value} at {place:?} by run {run}, but it was {write:?}"));
-        }
-        if write.outcome == Told::Failed {
-            return Err(format!("I7: {value} was told failed and is in a later object"));
-        }
-        if write.outcome == Told::Saved {
-            return Err(format!("I3: {value} was saved before and came back"));
-        }
-        let mounts = |value: &u64| self.writes.get(value).map_or(0, |write| write.mount);
-        let forgotten = self.was_forgotten();
-        let seen = self.seen.entry(place.clone()).or_default();
-        if seen.contains(&value) {
-            return Err(format!("I3: {value} came back at {place:?}"));
-        }
-        if !self.skewed
-            && !forgotten
-            && place.tab.is_some()
-            && seen.last().is_some_and(|last| mounts(last) > mounts(&value))
-        {
-            return Err(format!("I6: {value} of a superseded mount replaced a later one's at {place:?}"));
-        }
-        seen.push(value);
-        Ok(())
+    /// The object is gone, or its bytes are none of ours any more.
+    pub fn vanished(&mut self, content: Content) {
+        self.lossy |= !matches!(content, Content::Absent { lost: false });
+        self.record(content, self.versions.len().checked_sub(1));
     }
 
     /// A client was told what became of its writes up to `op`.
     pub fn settled(&mut self, run: u64, claim: ClaimId, op: u64, outcome: Outcome) -> Verdict {
-        let told = match outcome {
-            Outcome::Saved { .. } => Told::Saved,
-            Outcome::Failed(_) => Told::Failed,
-            Outcome::Unknown => Told::Unknown,
-        };
+        let told = told(outcome);
         let tick = self.tick;
-        let open = |write: &Write| {
-            write.run == run && write.claim == claim && write.op <= op && write.outcome == Told::Nothing
-        };
-        let values: Vec<u64> = self.writes.iter().filter(|(_, write)| open(write)).map(|(value, _)| *value).collect();
         for removal in &mut self.removals {
             let concerned =
                 removal.run == run && removal.claim == claim && removal.op <= op && removal.settled_tick.is_none();
             if concerned {
                 removal.settled_tick = Some(tick);
-                removal.failed = told == Told::Failed;
+                removal.outcome = told;
             }
         }
+        let open = |write: &Write| {
+            write.run == run && write.claim == claim && write.op <= op && write.outcome == Told::Nothing
+        };
+        let values: Vec<u64> = self.writes.iter().filter(|(_, write)| open(write)).map(|(value, _)| *value).collect();
         for value in values {
-            let stood =
-                |history: &Self, place: &Place| history.seen.get(place).is_some_and(|seen| seen.contains(&value));
             let place = self.writes[&value].place.clone();
+            let stood = self.stood.contains(&(place.clone(), value));
             match told {
-                Told::Saved if !stood(self, &place) && !self.was_replaced(run, value, &place) => {
+                Told::Saved if !stood && !self.was_replaced(run, value, &place) => {
                     return Err(format!("I1: {value} at {place:?} was told saved and never stood in the store"));
                 }
-                Told::Failed if stood(self, &place) => {
+                // Where the store has lost the object, a request to create it that was overtaken long ago may have been
+                // applied.
+                Told::Failed if stood && !self.lossy => {
                     return Err(format!("I7: {value} at {place:?} was told failed and stood in the store"));
                 }
                 Told::Saved | Told::Failed | Told::Unknown | Told::Nothing => {}
             }
             self.tell(value, told);
         }
+        self.close_emptying(run, claim);
         Ok(())
+    }
+
+    /// A fresh mount one of whose writes to its tab is saved has emptied the tab: it explains no further loss. After a
+    /// failure the emptying is owed again.
+    fn close_emptying(&mut self, run: u64, claim: ClaimId) {
+        let of_claim = || self.writes.values().filter(|write| write.run == run && write.claim == claim);
+        if of_claim().any(|write| matches!(write.outcome, Told::Failed | Told::Unknown)) {
+            return;
+        }
+        let saved: Vec<Place> =
+            of_claim().filter(|write| write.outcome == Told::Saved).map(|write| write.place.clone()).collect();
+        for removal in self.removals.iter_mut().filter(|removal| removal.run == run && removal.claim == claim) {
+            let is_done = saved.iter().any(|place| place.tab.is_some() && removal.scope.covers(place));
+            if is_done && matches!(removal.scope, Scope::Tab(_)) && removal.outcome == Told::Nothing {
+                removal.outcome = Told::Saved;
+                removal.settled_tick = Some(self.tick);
+            }
+        }
     }
 
     /// One write was refused outright.
@@ -249,20 +286,46 @@ impl History {
         for removal in
             self.removals.iter_mut().filter(|removal| removal.run == run && removal.claim == claim && removal.op == op)
         {
-            removal.failed = true;
+            removal.outcome = Told::Failed;
             removal.settled_tick = Some(tick);
         }
         Ok(())
     }
 
     /// A request to bury the document was answered. It is known by its number, as a claim's operation is.
-    pub fn forgotten(&mut self, run: u64, request: RequestId, outcome: Outcome) {
+    pub fn forgotten(&mut self, run: u64, request: RequestId, outcome: Outcome) -> Verdict {
+        self.told.forgotten += 1;
+        let tick = self.tick;
         let asked = |removal: &&mut Removal| {
             removal.run == run && removal.op == request.0 && matches!(removal.scope, Scope::Everything)
         };
+        let mut since = None;
         for removal in self.removals.iter_mut().filter(asked) {
-            removal.failed = matches!(outcome, Outcome::Failed(_));
-            removal.settled_tick = Some(self.tick);
+            removal.outcome = told(outcome);
+            removal.settled_tick = Some(tick);
+            since = Some(removal.tick);
+        }
+        let since = since.ok_or("I7: a forgotten document that nobody asked to forget")?;
+        match outcome {
+            Outcome::Saved { .. } => self.check_forgotten(since),
+            Outcome::Failed(_) | Outcome::Unknown => Ok(()),
+        }
+    }
+
+    /// Whether the document was empty at some moment since it was to be forgotten.
+    fn check_forgotten(&self, since: u64) -> Verdict {
+        let ends = self.versions.iter().skip(1).map(|version| version.tick).chain([u64::MAX]);
+        let was_there = |version: &Version| version.header().is_some_and(|header| !header.buried);
+        let old_values = |version: &Version| {
+            version
+                .values(u64::MAX)
+                .any(|(_, value, _)| self.writes.get(&value).is_some_and(|write| write.tick < since))
+        };
+        let empty = |(version, end): (&Version, u64)| end > since && !(was_there(version) && old_values(version));
+        let nothing_ever = self.versions.first().is_none_or(|first| first.tick > since);
+        match nothing_ever || self.versions.iter().zip(ends).any(empty) {
+            true => Ok(()),
+            false => Err(format!("I10: told forgotten since tick {since}, and it stood there all the time")),
         }
     }
 
@@ -282,90 +345,32 @@ impl History {
     /// A later operation of the same node took its place before it left.
     fn was_replaced(&self, run: u64, value: u64, place: &Place) -> bool {
         let tick = self.writes[&value].tick;
-        let by_write = self.writes.iter().any(|(_, later)| {
+        let by_write = self.writes.values().any(|later| {
             later.run == run && later.tick > tick && later.place == *place && later.outcome != Told::Failed
         });
-        let by_removal = self
-            .removals
-            .iter()
-            .any(|later| later.run == run && later.tick >= tick && !later.failed && later.scope.covers(place));
+        let by_removal = self.removals.iter().any(|later| {
+            later.run == run && later.tick >= tick && later.outcome != Told::Failed && later.scope.covers(place)
+        });
         by_write || by_removal
-    }
-
-    /// A read was answered: invoked at tick `since`, answered now.
-    pub fn read(&mut self, store: &Store, run: u64, slot: &Slot, since: u64, answer: &ReadAnswer) -> Verdict {
-        self.told.reads += 1;
-        if answer.stale {
-            self.told.stale += 1;
-            return Ok(());
-        }
-        let now = self.tick;
-        let ends = store.versions.iter().skip(1).map(|version| version.tick).chain([u64::MAX]);
-        let mut candidates: Vec<BTreeMap<Place, u64>> = Vec::new();
-        if store.versions.first().is_none_or(|first| first.tick > since) {
-            candidates.push(BTreeMap::new());
-        }
-        for (version, end) in store.versions.iter().zip(ends) {
-            if version.tick <= now && end > since {
-                candidates.push(places(&version.document));
-            }
-        }
-        let Some(found) = &answer.found else { return Ok(()) };
-        let place = |tab: Option<&TabId>, key: &Key| Place {
-            view: slot.view.clone(),
-            vsn: found.vsn,
-            tab: tab.cloned(),
-            key: key.clone(),
-        };
-        let shown = found.session.iter().map(|(key, json)| (place(None, key), json));
-        let shown = shown.chain(found.tab.iter().map(|(key, json)| (place(Some(&slot.tab), key), json)));
-        let mut values = BTreeMap::new();
-        for (place, json) in shown {
-            let value: u64 = json.as_str().parse().map_err(|_| "I2: a value changed its text")?;
-            let committed = candidates.iter().any(|version| version.get(&place) == Some(&value));
-            let own = self.writes.get(&value).is_some_and(|write| {
-                write.run == run && write.place == place && write.settled_tick.is_none_or(|tick| tick >= since)
-            });
-            if !committed && !own {
-                return Err(format!(
-                    "I4/I8: a read at ticks {since}..{now} showed {value} at {place:?}: neither current then nor accepted here"
-                ));
-            }
-            values.insert(place, value);
-        }
-        self.check_nothing_missing(run, slot, since, found.vsn, &candidates, &values)
-    }
-
-    fn check_nothing_missing(
-        &self,
-        run: u64,
-        slot: &Slot,
-        since: u64,
-        vsn: Vsn,
-        candidates: &[BTreeMap<Place, u64>],
-        shown: &BTreeMap<Place, u64>,
-    ) -> Verdict {
-        let Some((first, rest)) = candidates.split_first() else { return Ok(()) };
-        let in_answer = |place: &&Place| place.view == slot.view && place.vsn == vsn && place.tab.is_none();
-        for place in first.keys().filter(in_answer) {
-            let always = rest.iter().all(|version| version.contains_key(place));
-            let may_be_removed = self.removals.iter().any(|removal| {
-                removal.run == run
-                    && removal.scope.covers(place)
-                    && removal.settled_tick.is_none_or(|tick| tick >= since)
-            });
-            if always && !may_be_removed && !shown.contains_key(place) {
-                return Err(format!(
-                    "I8: a read at tick {since} does not show {place:?}, which was there all the time"
-                ));
-            }
-        }
-        Ok(())
     }
 
     /// Writes of living nodes that were never told anything.
     pub fn open_writes(&self, run: u64) -> usize {
         self.writes.values().filter(|write| write.run == run && write.outcome == Told::Nothing).count()
+    }
+
+    /// Burying the document buries its epochs too, and so does its end: what mounts came before is not known any more.
+    pub fn may_have_lost_epochs(&self) -> bool {
+        let forgotten = self.removals.iter().any(|removal| matches!(removal.scope, Scope::Everything));
+        forgotten || self.lossy || self.has_expired
+    }
+}
+
+fn told(outcome: Outcome) -> Told {
+    match outcome {
+        Outcome::Saved { .. } => Told::Saved,
+        Outcome::Failed(_) => Told::Failed,
+        Outcome::Unknown => Told::Unknown,
     }
 }
 

@@ -1,44 +1,91 @@
-//! One object in a store with faithful conditional writes, which remembers every version it ever had.
+//! The objects of one browser session in a store with faithful conditional writes, one per name, and what an operator
+//! or a failing disk may do to them.
+
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use durable_stash_machine::document::{Document, Header};
-use durable_stash_machine::{ETag, Precondition, PutOutcome, format};
+use durable_stash_machine::{ETag, GetOutcome, Precondition, PutOutcome, format};
 
 #[derive(Clone, Debug)]
-pub struct Version {
+pub struct Object {
     pub etag: ETag,
     pub body: Bytes,
-    pub header: Header,
-    pub document: Document,
-    /// When it became the current one, in the history's ticks.
-    pub tick: u64,
+    /// Its bytes have changed and its etag has not.
+    pub hides_damage: bool,
+}
+
+impl Object {
+    /// What it says, if it can be read.
+    pub fn content(&self) -> Option<(Header, Document)> {
+        format::decode(&self.body).ok()
+    }
 }
 
 #[derive(Clone, Debug, Default)]
 pub struct Store {
-    pub versions: Vec<Version>,
+    objects: BTreeMap<usize, Object>,
+    /// Copies in quarantine.
+    pub aside: Vec<Bytes>,
 }
 
 impl Store {
-    pub fn current(&self) -> Option<&Version> {
-        self.versions.last()
+    pub fn object(&self, name: usize) -> Option<&Object> {
+        self.objects.get(&name)
+    }
+
+    pub fn content(&self, name: usize) -> Option<(Header, Document)> {
+        self.object(name)?.content()
+    }
+
+    pub fn get(&self, name: usize, unless: Option<&ETag>) -> GetOutcome {
+        match self.object(name) {
+            None => GetOutcome::Missing,
+            Some(object) if Some(&object.etag) == unless => GetOutcome::NotModified,
+            Some(object) => GetOutcome::Found { etag: object.etag.clone(), body: object.body.clone() },
+        }
     }
 
     /// The etag is a hash of the content, as S3's is: if two bodies could be equal, so could two etags (fault 6).
-    pub fn put(&mut self, tick: u64, body: &Bytes, precondition: &Precondition) -> PutOutcome {
-        let holds = match (precondition, self.current()) {
-            (Precondition::Absent, None) => true,
+    pub fn put(&mut self, name: usize, body: &Bytes, precondition: &Precondition) -> PutOutcome {
+        let holds = match (precondition, self.object(name)) {
+            (Precondition::Absent, current) => current.is_none(),
             (Precondition::Matches(etag), Some(current)) => *etag == current.etag,
-            (Precondition::Absent, Some(_)) => false,
             (Precondition::Matches(_), None) => return PutOutcome::Gone,
         };
-        if !holds {
-            return PutOutcome::Moved;
+        if holds { PutOutcome::Written(self.place(name, body.clone())) } else { PutOutcome::Moved }
+    }
+
+    /// Removes the object if it still is this one.
+    pub fn delete_if(&mut self, name: usize, etag: &ETag) -> bool {
+        let is_same = self.object(name).is_some_and(|object| object.etag == *etag);
+        is_same && self.objects.remove(&name).is_some()
+    }
+
+    /// Puts an object there, whatever stood there before.
+    pub fn place(&mut self, name: usize, body: Bytes) -> ETag {
+        let etag = ETag::new(content_hash(&body));
+        self.objects.insert(name, Object { etag: etag.clone(), body, hides_damage: false });
+        etag
+    }
+
+    /// The object is gone although nobody removed it.
+    pub fn lose(&mut self, name: usize) {
+        self.objects.remove(&name);
+    }
+
+    /// One bit of the object turns over. A store that keeps etags beside the bytes does not notice, one that is told to
+    /// write the damaged bytes does.
+    pub fn flip(&mut self, name: usize, bit: usize, keeps_etag: bool) {
+        let Some(object) = self.objects.get_mut(&name) else { return };
+        let mut body = object.body.to_vec();
+        let bit = bit % (body.len() * 8);
+        body[bit / 8] ^= 1 << (bit % 8);
+        object.body = Bytes::from(body);
+        object.hides_damage = keeps_etag;
+        if !keeps_etag {
+            object.etag = ETag::new(content_hash(&object.body));
         }
-        let (header, document) = format::decode(body).expect("a machine writes what it can read");
-        let etag = ETag::new(content_hash(body));
-        self.versions.push(Version { etag: etag.clone(), body: body.clone(), header, document, tick });
-        PutOutcome::Written(etag)
     }
 }
 

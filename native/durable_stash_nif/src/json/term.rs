@@ -14,8 +14,8 @@ use super::number::BigInteger;
 impl<'a> Tree<'a> for Term<'a> {
     type Entries = Flatten<IntoIter<MapIterator<'a>>>;
 
-    /// Asks for one type after the other, the frequent ones first. `Term::get_type` would ask once, but the VM ends itself
-    /// when that is asked of a term of a newer type: OTP 29 has native records, and an assign may hold one.
+    /// Asks for one type after the other, the frequent ones first. `Term::get_type` would ask once, but the VM ends
+    /// itself when that is asked of a term of a newer type: OTP 29 has native records, and an assign may hold one.
     fn node(self) -> Node<'a> {
         if let Ok(int) = self.decode() {
             Node::Int(int)

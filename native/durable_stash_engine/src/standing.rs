@@ -1,0 +1,372 @@
+//! A handle as its session's driver sees it: which of its writes are saved, failed or open, and who waits for them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::Release};
+
+use durable_stash_machine::{ClaimId, ErrorKind, Outcome};
+use parking_lot::Mutex;
+
+use crate::error::{Error, Failure};
+use crate::handle::{Change, Status, Watcher};
+use crate::ticket::Ticket;
+
+/// A handle as its session's driver sees it.
+pub(crate) struct HandleState {
+    pub(crate) claim: ClaimId,
+    // What `status` reads; written under `inner` only.
+    accepted: AtomicU64,
+    saved: AtomicU64,
+    failures: AtomicU64,
+    superseded: AtomicBool,
+    down: AtomicBool,
+    /// No reply and no watcher is called while it is held: both may come back to this handle.
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    accepted: u64,
+    saved: u64,
+    /// Every write up to here has its outcome.
+    settled: u64,
+    /// Writes above `settled` that were rejected on their own.
+    rejected: BTreeSet<u64>,
+    failed: Option<Failed>,
+    down: bool,
+    waiters: Vec<Waiter>,
+    watcher: Option<Watcher>,
+}
+
+/// Something failed, and what was sent since has not been saved yet.
+#[derive(Clone)]
+struct Failed {
+    /// The last write that was accepted when it failed. Its owner sees the failure before the next one, and then sends
+    /// everything again: once a later write is saved, the failure is made good.
+    before: u64,
+    error: Error,
+}
+
+struct Waiter {
+    up_to: u64,
+    reply: Ticket<Result<(), Error>>,
+}
+
+enum Standing {
+    Saved,
+    Open,
+    Failed(Error),
+}
+
+impl Inner {
+    fn standing(&self) -> Standing {
+        match &self.failed {
+            Some(failed) if failed.before >= self.accepted => Standing::Failed(failed.error.clone()),
+            _ if self.saved >= self.accepted => Standing::Saved,
+            _ => Standing::Open,
+        }
+    }
+}
+
+impl HandleState {
+    pub(crate) fn new(claim: ClaimId) -> Arc<Self> {
+        Arc::new(Self {
+            claim,
+            accepted: AtomicU64::new(0),
+            saved: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            superseded: AtomicBool::new(false),
+            down: AtomicBool::new(false),
+            inner: Mutex::default(),
+        })
+    }
+
+    /// Reads atomics, takes no lock.
+    pub(crate) fn status(&self) -> Status {
+        Status {
+            accepted: self.accepted.load(Relaxed),
+            saved: self.saved.load(Relaxed),
+            failures: self.failures.load(Relaxed),
+            superseded: self.superseded.load(Relaxed),
+            down: self.down.load(Relaxed),
+        }
+    }
+
+    /// Numbers the next write and has it sent. The lock is held over both: writes reach the session in the order of
+    /// their numbers, and none is settled before it counts as accepted.
+    pub(crate) fn accept(&self, send: impl FnOnce(u64) -> Result<(), Failure>) -> Result<u64, Failure> {
+        let mut inner = self.inner.lock();
+        let op = inner.accepted + 1;
+        send(op)?;
+        inner.accepted = op;
+        self.accepted.store(op, Release);
+        Ok(op)
+    }
+
+    /// Whether everything accepted so far is saved.
+    pub(crate) fn is_saved(&self) -> bool {
+        matches!(self.inner.lock().standing(), Standing::Saved)
+    }
+
+    /// Has every change told to `watcher`, in place of the one before.
+    pub(crate) fn watch(&self, watcher: Option<Watcher>) {
+        self.inner.lock().watcher = watcher;
+    }
+
+    /// Every write up to `op` without an outcome has this one now. Returns how many those were.
+    pub(crate) fn settle(&self, op: u64, outcome: Outcome) -> u64 {
+        match outcome {
+            Outcome::Saved { .. } => self.settle_saved(op),
+            Outcome::Failed(kind) => self.settle_failed(op, kind.into()),
+            Outcome::Unknown => self.settle_failed(op, Failure::OutcomeUnknown.into()),
+        }
+    }
+
+    /// This one write was not accepted by the session. Returns how many lost their last hope by it: one, or none.
+    pub(crate) fn reject(&self, op: u64, kind: ErrorKind) -> u64 {
+        let mut inner = self.inner.lock();
+        if op <= inner.settled || !inner.rejected.insert(op) {
+            return 0;
+        }
+        while inner.rejected.first().is_some_and(|first| *first == inner.settled + 1) {
+            inner.rejected.pop_first();
+            inner.settled += 1;
+        }
+        let mut done = self.fail(&mut inner, kind.into());
+        done.answer(&mut inner.waiters, |waiter| waiter.up_to >= op);
+        drop(inner);
+        done.tell();
+        1
+    }
+
+    /// The tab has a later owner.
+    pub(crate) fn supersede(&self) {
+        self.superseded.store(true, Relaxed);
+    }
+
+    /// The session or the engine is gone: what is open stays open for ever. Returns how many writes those are.
+    pub(crate) fn go_down(&self, failure: Failure) -> u64 {
+        let mut inner = self.inner.lock();
+        if inner.down {
+            return 0;
+        }
+        inner.down = true;
+        self.down.store(true, Relaxed);
+        let accepted = inner.accepted;
+        let lost = inner.settle_up_to(accepted);
+        let mut done = if lost > 0 {
+            self.fail(&mut inner, failure.into())
+        } else {
+            Done { error: failure.into(), waiters: Vec::new(), change: None }
+        };
+        done.answer(&mut inner.waiters, |_| true);
+        drop(inner);
+        done.tell();
+        lost
+    }
+
+    /// Writes without an outcome.
+    pub(crate) fn open_writes(&self) -> u64 {
+        let inner = self.inner.lock();
+        inner.accepted - inner.settled - inner.rejected.len() as u64
+    }
+
+    /// Answers once everything accepted so far is saved, or one of it has failed.
+    pub(crate) fn flush(&self, reply: Ticket<Result<(), Error>>) {
+        let mut inner = self.inner.lock();
+        let answer = match inner.standing() {
+            Standing::Saved => Ok(()),
+            Standing::Failed(error) => Err(error),
+            Standing::Open if inner.down => Err(Failure::SessionDown.into()),
+            Standing::Open => {
+                let up_to = inner.accepted;
+                inner.waiters.push(Waiter { up_to, reply });
+                return;
+            }
+        };
+        drop(inner);
+        reply.answer(answer);
+    }
+
+    fn settle_saved(&self, op: u64) -> u64 {
+        let mut inner = self.inner.lock();
+        let count = inner.settle_up_to(op);
+        inner.saved = inner.saved.max(op);
+        self.saved.store(inner.saved, Release);
+        if inner.failed.as_ref().is_some_and(|failed| failed.before < op) {
+            inner.failed = None;
+        }
+        let saved = inner.saved;
+        let (reached, open): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut inner.waiters).into_iter().partition(|waiter| waiter.up_to <= saved);
+        inner.waiters = open;
+        let watcher = inner.watcher.clone();
+        drop(inner);
+        for waiter in reached {
+            waiter.reply.answer(Ok(()));
+        }
+        if let Some(watcher) = watcher {
+            watcher(Change::Saved { op: saved });
+        }
+        count
+    }
+
+    fn settle_failed(&self, op: u64, error: Error) -> u64 {
+        let mut inner = self.inner.lock();
+        let first = inner.settled + 1;
+        let count = inner.settle_up_to(op);
+        if count == 0 {
+            return 0;
+        }
+        let mut done = self.fail(&mut inner, error);
+        done.answer(&mut inner.waiters, |waiter| waiter.up_to >= first);
+        drop(inner);
+        done.tell();
+        count
+    }
+
+    fn fail(&self, inner: &mut Inner, error: Error) -> Done {
+        self.failures.fetch_add(1, Relaxed);
+        inner.failed = Some(Failed { before: inner.accepted, error: error.clone() });
+        let change = inner.watcher.clone().map(|watcher| (watcher, Change::Failed { kind: error.kind }));
+        Done { error, waiters: Vec::new(), change }
+    }
+}
+
+impl Inner {
+    /// Moves the mark, and returns how many writes it passed that had no outcome of their own.
+    fn settle_up_to(&mut self, op: u64) -> u64 {
+        if op <= self.settled {
+            return 0;
+        }
+        let later = self.rejected.split_off(&(op + 1));
+        let alone = std::mem::replace(&mut self.rejected, later).len() as u64;
+        let passed = op - self.settled;
+        self.settled = op;
+        passed - alone
+    }
+}
+
+/// What is to be told once the lock is released.
+struct Done {
+    error: Error,
+    waiters: Vec<Waiter>,
+    change: Option<(Watcher, Change)>,
+}
+
+impl Done {
+    fn answer(&mut self, waiters: &mut Vec<Waiter>, concerned: impl Fn(&Waiter) -> bool) {
+        let (told, open) = std::mem::take(waiters).into_iter().partition(concerned);
+        *waiters = open;
+        self.waiters = told;
+    }
+
+    fn tell(self) {
+        for waiter in self.waiters {
+            waiter.reply.answer(Err(self.error.clone()));
+        }
+        if let Some((watcher, change)) = self.change {
+            watcher(change);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A handle with so many writes accepted.
+    fn accepted(count: u64) -> Arc<HandleState> {
+        let state = HandleState::new(ClaimId(1));
+        accept(&state, count);
+        state
+    }
+
+    fn accept(state: &HandleState, count: u64) {
+        while state.status().accepted < count {
+            state.accept(|_| Ok(())).unwrap();
+        }
+    }
+
+    type Answers = Arc<Mutex<Vec<Result<(), ErrorKind>>>>;
+
+    fn flush(state: &HandleState, answers: &Answers) {
+        let answers = answers.clone();
+        let reply = move |answer: Result<(), Error>| answers.lock().push(answer.map_err(|error| error.kind));
+        state.flush(Ticket::new(Box::new(reply)));
+    }
+
+    const SAVED: Outcome = Outcome::Saved { rev: 1 };
+
+    #[test]
+    fn a_flush_is_answered_when_everything_before_it_is_saved() {
+        let (state, answers) = (accepted(2), Answers::default());
+        flush(&state, &answers);
+        accept(&state, 3);
+        assert_eq!(state.settle(1, SAVED), 1);
+        assert_eq!(*answers.lock(), []);
+        assert_eq!(state.settle(2, SAVED), 1);
+        assert_eq!(*answers.lock(), [Ok(())]);
+        assert_eq!(state.open_writes(), 1);
+    }
+
+    #[test]
+    fn a_flush_fails_as_soon_as_one_write_before_it_does_and_not_for_later_ones() {
+        let (state, answers) = (accepted(2), Answers::default());
+        flush(&state, &answers);
+        accept(&state, 3);
+        assert_eq!(state.reject(3, ErrorKind::TooLarge), 1);
+        assert_eq!(*answers.lock(), [], "write 3 came after the flush");
+        assert_eq!(state.reject(1, ErrorKind::TooLarge), 1);
+        assert_eq!(*answers.lock(), [Err(ErrorKind::TooLarge)]);
+        assert_eq!(state.settle(2, SAVED), 1);
+        assert_eq!((state.open_writes(), state.status().failures), (0, 2));
+    }
+
+    #[test]
+    fn a_failure_stands_until_a_write_that_came_after_it_is_saved() {
+        let (state, answers) = (accepted(2), Answers::default());
+        assert_eq!(state.settle(1, Outcome::Failed(ErrorKind::Unavailable)), 1);
+        // Write 2 was accepted before its owner could see the failure: it did not send everything again.
+        assert_eq!(state.settle(2, SAVED), 1);
+        flush(&state, &answers);
+        accept(&state, 3);
+        flush(&state, &answers);
+        assert_eq!(*answers.lock(), [Err(ErrorKind::Unavailable)]);
+        assert_eq!(state.settle(3, SAVED), 1);
+        flush(&state, &answers);
+        assert_eq!(*answers.lock(), [Err(ErrorKind::Unavailable), Ok(()), Ok(())]);
+    }
+
+    #[test]
+    fn no_write_gets_two_outcomes() {
+        let state = accepted(3);
+        assert_eq!(state.reject(2, ErrorKind::TooLarge), 1);
+        assert_eq!(state.reject(2, ErrorKind::TooLarge), 0);
+        assert_eq!(state.settle(3, SAVED), 2, "1 and 3");
+        assert_eq!(state.settle(3, Outcome::Failed(ErrorKind::Unavailable)), 0);
+        assert_eq!(state.reject(1, ErrorKind::TooLarge), 0);
+        assert_eq!(state.status().failures, 1);
+    }
+
+    #[test]
+    fn what_is_open_when_the_session_goes_down_is_told_once() {
+        let (state, answers) = (accepted(2), Answers::default());
+        assert_eq!(state.settle(1, SAVED), 1);
+        flush(&state, &answers);
+        assert_eq!(state.go_down(Failure::EngineDown), 1);
+        assert_eq!(state.go_down(Failure::EngineDown), 0);
+        flush(&state, &answers);
+        assert_eq!(*answers.lock(), [Err(ErrorKind::EngineDown), Err(ErrorKind::EngineDown)]);
+    }
+
+    #[test]
+    fn a_reply_and_a_watcher_may_come_back_to_the_handle() {
+        let state = accepted(1);
+        let again = state.clone();
+        state.watch(Some(Arc::new(move |_| again.flush(Ticket::new(Box::new(|_| ()))))));
+        let again = state.clone();
+        state.flush(Ticket::new(Box::new(move |_| assert_eq!(again.open_writes(), 0))));
+        assert_eq!(state.settle(1, SAVED), 1);
+    }
+}

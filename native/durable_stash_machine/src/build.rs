@@ -1,0 +1,194 @@
+//! The bytes of a frozen batch on what is known of the object, and what of the batch cannot be part of them.
+
+use crate::base::{Base, Stored};
+use crate::batch::{Batch, ClaimEdit};
+use crate::command::ClaimId;
+use crate::document::{Document, Header, succeed};
+use crate::effect::Precondition;
+use crate::error::ErrorKind;
+use crate::format;
+use crate::limits::Now;
+use crate::merge::{merge, superseded};
+use crate::notice::{Incident, Notice, Outcome};
+use crate::phase::{Built, Flight, Frozen};
+use crate::retire::Replaced;
+use crate::session::{Edits, Session};
+
+impl Session {
+    /// Makes the bytes of the frozen batch. False if there is nothing to send (yet).
+    pub(crate) fn build(&mut self, now: Now) -> bool {
+        let Some(mut frozen) = self.frozen.take() else { return false };
+        let insisted = frozen.insisted.take();
+        let Some(ground) = Ground::of(&self.base, insisted.as_deref(), now.wall) else {
+            frozen.insisted = insisted;
+            self.frozen = Some(frozen);
+            return false;
+        };
+        let has_object = ground.has_object;
+        let rev = ground.previous.map_or(0, |header| header.rev);
+        let mut taken = Vec::new();
+        let assembled = self.assemble(now, &mut frozen, &ground, &mut taken);
+
+        for (claim, edit, kind) in taken {
+            self.take_out(&frozen, claim, &edit, kind);
+        }
+        match assembled {
+            Some((built, tabs_evicted)) => {
+                if tabs_evicted > 0 {
+                    self.happened(Incident::TabsEvicted { count: tabs_evicted });
+                }
+                frozen.built = Some(built);
+                self.frozen = Some(frozen);
+                true
+            }
+            // Nothing is there to be forgotten, as far as is known. Another node may know better.
+            None if frozen.batch.forgotten.is_some() && !has_object && !frozen.confirmed => {
+                frozen.flight = Flight::Resolving { after: self.last_attempt(), at: now.mono };
+                self.frozen = Some(frozen);
+                false
+            }
+            None => {
+                self.settle(&frozen.batch, Outcome::Saved { rev });
+                false
+            }
+        }
+    }
+
+    /// Takes out of the batch what must not be applied or does not fit. None if committing the rest would change
+    /// nothing that exists.
+    fn assemble(
+        &self,
+        now: Now,
+        frozen: &mut Frozen,
+        ground: &Ground<'_>,
+        taken: &mut Vec<(ClaimId, ClaimEdit, ErrorKind)>,
+    ) -> Option<(Built, usize)> {
+        let batch = &mut frozen.batch;
+        if let Some(content) = ground.content {
+            for claim in superseded(content, batch) {
+                taken.extend(batch.claims.remove(&claim).map(|edit| (claim, edit, ErrorKind::Superseded)));
+            }
+        }
+        // What is over the limit already, as after the limit was lowered, may at least not grow.
+        let limit = self.policy.max_document_bytes.max(ground.bytes);
+        loop {
+            if ground.is_void(batch) {
+                return None;
+            }
+            let mut document = ground.content.cloned().unwrap_or_default();
+            let merged = merge(&mut document, batch, now.wall, &self.policy);
+            let was_buried = ground.previous.is_some_and(|header| header.buried);
+            let buried = document.views.is_empty() && (batch.forgotten.is_some() || was_buried);
+            let header = succeed(ground.previous, self.write_id(frozen.seq), now.wall, buried, &self.policy);
+            let body = format::encode(&header, &document);
+            if body.len() > limit
+                && let Some((claim, edit)) = remove_largest(batch)
+            {
+                taken.push((claim, edit, ErrorKind::TooLarge));
+                continue;
+            }
+            let precondition = ground.precondition.clone();
+            let built = Built { precondition, body, header, document, replaces: ground.replaces.clone() };
+            return Some((built, merged.tabs_evicted));
+        }
+    }
+
+    /// The claim's edits are not part of the batch any more.
+    fn take_out(&mut self, frozen: &Frozen, claim: ClaimId, edit: &ClaimEdit, kind: ErrorKind) {
+        // Bytes with these edits in them may still be on their way.
+        let outcome = if frozen.may_land { Outcome::Unknown } else { Outcome::Failed(kind) };
+        self.tell_outcome(claim, edit, outcome);
+        if kind != ErrorKind::Superseded {
+            return self.owe_fresh(edit);
+        }
+        // What it wrote since must not be applied either (I6), even if the claim that fences it is forgotten by then.
+        if let Some(later) = self.pending.claims.remove(&claim) {
+            self.tell_outcome(claim, &later, Outcome::Failed(kind));
+        }
+        self.pending.rest_if_empty();
+        self.fence.supersede(&edit.slot, claim);
+        self.tell(Notice::Superseded { claim });
+    }
+
+    /// A cheap upper bound says that the document might outgrow its limit.
+    pub(crate) fn is_near_limit(&self, edits: &Edits) -> bool {
+        let base = self.base.stored().map_or(0, |stored| stored.bytes);
+        base + self.unsaved_bytes() + edits.bytes() > self.policy.max_document_bytes
+    }
+
+    /// The exact answer.
+    pub(crate) fn outgrows(&self, now: Now) -> bool {
+        let base = self.base.stored().map_or(0, |stored| stored.bytes);
+        let body = format::encode_body(&self.document_with_accepted(now, None)).len();
+        body + HEADER_ALLOWANCE > self.policy.max_document_bytes && body > base
+    }
+}
+
+/// What a batch is built on.
+struct Ground<'a> {
+    precondition: Precondition,
+    replaces: Option<Replaced>,
+    previous: Option<&'a Header>,
+    content: Option<&'a Document>,
+    bytes: usize,
+    /// There is an object, readable or not.
+    has_object: bool,
+    /// The store does not have the content (any more): writing it back is a change.
+    is_lost: bool,
+}
+
+impl<'a> Ground<'a> {
+    /// None while too little is known.
+    fn of(base: &'a Base, insisted: Option<&'a Stored>, wall: u64) -> Option<Self> {
+        match (insisted.or(base.stored()), base) {
+            (Some(stored), _) if stored.vanished => Some(Self { is_lost: true, ..Self::on(Some(stored), wall) }),
+            (Some(stored), _) if stored.name > 0 => {
+                let (name, etag, header) = (stored.name, stored.etag.clone(), Some(stored.header.clone()));
+                Some(Self { replaces: Some(Replaced { name, etag, header }), ..Self::on(Some(stored), wall) })
+            }
+            (Some(stored), _) => {
+                Some(Self { precondition: Precondition::Matches(stored.etag.clone()), ..Self::on(Some(stored), wall) })
+            }
+            (None, Base::Damaged { etag, name, copied: true, last }) => {
+                let ground = Self { is_lost: last.is_some(), ..Self::on(last.as_deref(), wall) };
+                let (name, etag) = (*name, etag.clone());
+                Some(match name {
+                    0 => Self { precondition: Precondition::Matches(etag), ..ground },
+                    // The current name is free.
+                    _ => Self { replaces: Some(Replaced { name, etag, header: None }), ..ground },
+                })
+            }
+            (None, Base::Absent) => Some(Self { has_object: false, ..Self::on(None, wall) }),
+            (None, Base::Unknown | Base::Stored(_) | Base::Damaged { copied: false, .. }) => None,
+        }
+    }
+
+    /// An object that is to be created anew, with this revision's content.
+    fn on(stored: Option<&'a Stored>, wall: u64) -> Self {
+        Self {
+            precondition: Precondition::Absent,
+            replaces: None,
+            previous: stored.map(|stored| &stored.header),
+            content: stored.and_then(|stored| stored.content(wall)),
+            bytes: stored.map_or(0, |stored| stored.bytes),
+            has_object: true,
+            is_lost: false,
+        }
+    }
+
+    /// Whether committing the batch would change nothing that exists.
+    fn is_void(&self, batch: &Batch) -> bool {
+        let has_edits = batch.claims.values().any(|edit| !edit.is_empty());
+        let changes_object = batch.forgotten.is_some() || !batch.touched.is_empty() || (batch.restore && self.is_lost);
+        !has_edits && !(self.has_object && changes_object)
+    }
+}
+
+/// Takes out the claim that weighs most, if there is any.
+fn remove_largest(batch: &mut Batch) -> Option<(ClaimId, ClaimEdit)> {
+    let claim = batch.claims.iter().max_by_key(|(_, edit)| edit.bytes()).map(|(claim, _)| *claim)?;
+    batch.claims.remove_entry(&claim)
+}
+
+/// What a header takes at most, with `applied_max` writers in it.
+const HEADER_ALLOWANCE: usize = 4 * 1024;

@@ -1,0 +1,236 @@
+//! What a GET's answer says of the object, and whether it may be believed.
+//!
+//! An answer is older than the moment it arrives at: what a commit of this session has put there since is newer. A
+//! session with several secrets asks one name after the other, and between two answers another node may have moved
+//! the document from the later name to the earlier one.
+
+use bytes::Bytes;
+
+use crate::base::{Base, Stored};
+use crate::effect::{Attempt, ETag, Effect};
+use crate::error::{ErrorKind, FormatError};
+use crate::event::GetOutcome;
+use crate::format;
+use crate::limits::Now;
+use crate::notice::Incident;
+use crate::reading::Reader;
+use crate::session::Session;
+
+/// The GET in flight.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Getting {
+    attempt: Attempt,
+    name: usize,
+    unless: Option<ETag>,
+    pub(crate) readers: Vec<Reader>,
+    /// Revision and age of the base when the GET left: an answer below them is stale.
+    floor: Option<(u64, u64)>,
+    /// When the first name was asked.
+    left_at: u64,
+    /// The session's commits by then: if there is another one since, it may be newer than the answer.
+    commits: u64,
+    /// A tombstone under an older name, to be believed if the current name is still free.
+    fallback: Option<Box<Stored>>,
+}
+
+impl Session {
+    /// Asks for the object, under the current name first.
+    pub(crate) fn get(&mut self, now: Now, readers: Vec<Reader>) {
+        let (left_at, commits) = (now.mono, self.commits);
+        self.get_under(0, readers, left_at, commits, None);
+    }
+
+    fn get_under(
+        &mut self,
+        name: usize,
+        readers: Vec<Reader>,
+        left_at: u64,
+        commits: u64,
+        fallback: Option<Box<Stored>>,
+    ) {
+        let attempt = self.next_attempt();
+        let unless = self.base.etag().filter(|_| self.base.name() == name).cloned();
+        let standing = self.base.stored().filter(|stored| !stored.vanished);
+        let floor = standing.map(|stored| (stored.header.rev, stored.header.touched_at));
+        let effect = Effect::Get { attempt, name, unless: unless.clone() };
+        self.reads.in_flight = Some(Getting { attempt, name, unless, readers, floor, left_at, commits, fallback });
+        self.start(effect);
+    }
+
+    pub(crate) fn got(&mut self, now: Now, attempt: Attempt, outcome: GetOutcome) {
+        let Some(getting) = self.reads.in_flight.take_if(|getting| getting.attempt == attempt) else { return };
+        match outcome {
+            GetOutcome::Found { body, .. } if body.len() > self.policy.max_document_bytes.saturating_mul(2) => {
+                self.refuse_object(getting, &FormatError::TooLarge);
+            }
+            GetOutcome::Found { etag, body } => match format::decode(&body) {
+                Ok((header, document)) => {
+                    let stored = Stored {
+                        etag,
+                        name: getting.name,
+                        header,
+                        document,
+                        bytes: body.len(),
+                        validated_at: getting.left_at,
+                        vanished: false,
+                    };
+                    self.found(now, getting, stored);
+                }
+                Err(error) if error.kind() == ErrorKind::NewerFormat => self.refuse_object(getting, &error),
+                Err(_) => self.found_damage(now, getting, etag, body),
+            },
+            GetOutcome::NotModified => self.not_modified(now, getting),
+            GetOutcome::Missing => self.missing(now, getting),
+            GetOutcome::TooLarge => self.refuse_object(getting, &FormatError::TooLarge),
+            GetOutcome::Denied => {
+                self.reads.is_denied = true;
+                self.ask_again(now, None);
+                self.refuse_readers(getting.readers, ErrorKind::Refused);
+            }
+            GetOutcome::Unavailable { retry_after } => {
+                self.reads.wait_again(getting.readers);
+                self.ask_again(now, retry_after);
+            }
+        }
+    }
+
+    fn found(&mut self, now: Now, getting: Getting, stored: Stored) {
+        if stored.name > 0 && stored.header.buried && getting.fallback.is_none() {
+            // Another node may have moved the document since the current name was asked for it.
+            let Getting { readers, left_at, commits, .. } = getting;
+            return self.get_under(0, readers, left_at, commits, Some(Box::new(stored)));
+        }
+        let below = |floor: (u64, u64)| stored.header.rev < floor.0 && stored.header.touched_at <= floor.1;
+        if getting.floor.is_some_and(below) {
+            return self.found_stale(now, getting, stored);
+        }
+        self.reads.succeeded();
+        let is_newer = |base: &Stored| (stored.name, base.header.rev) > (base.name, stored.header.rev);
+        let overtaken = self.commits != getting.commits && self.base.stored().is_some_and(is_newer);
+        if !overtaken {
+            if stored.header.is_over(now.wall) && !stored.header.buried {
+                self.happened(Incident::Expired);
+            }
+            self.base = Base::Stored(stored);
+            self.settle_by_base(now, getting.attempt);
+        }
+        self.empty_fresh_tabs(now);
+        self.answer_all(now, getting.readers);
+    }
+
+    fn not_modified(&mut self, now: Now, getting: Getting) {
+        self.reads.succeeded();
+        if self.base.etag() == getting.unless.as_ref() {
+            if let Base::Stored(stored) = &mut self.base {
+                stored.validated_at = getting.left_at;
+            }
+            self.settle_by_base(now, getting.attempt);
+        }
+        self.answer_all(now, getting.readers);
+    }
+
+    fn missing(&mut self, now: Now, getting: Getting) {
+        let Getting { attempt, name, left_at, commits, .. } = getting;
+        // What stood under this name had left the older ones for good: what they still hold is over.
+        let stood_here = self.base.stored().is_some_and(|stored| stored.name == name);
+        match getting.fallback {
+            Some(stored) if name == 0 => {
+                self.found(now, Getting { fallback: Some(stored.clone()), ..getting }, *stored);
+            }
+            _ if name + 1 < self.names && !stood_here => {
+                self.get_under(name + 1, getting.readers, left_at, commits, None);
+            }
+            _ => {
+                self.reads.succeeded();
+                // Else a commit of ours has created it since.
+                if commits == self.commits {
+                    self.found_nothing(now);
+                    self.settle_by_base(now, attempt);
+                }
+                self.answer_all(now, getting.readers);
+            }
+        }
+    }
+
+    fn found_nothing(&mut self, now: Now) {
+        let half_a_tombstone = self.policy.tombstone_ms / 2;
+        match &mut self.base {
+            // Known, and about to be created again.
+            Base::Stored(stored) if stored.vanished => {}
+            // A tombstone stands far longer than this, so it was not forgotten: the store has lost what it held, and
+            // this node knows what that was.
+            Base::Stored(stored)
+                if !stored.header.is_over(now.wall)
+                    && now.mono.saturating_sub(stored.validated_at) < half_a_tombstone =>
+            {
+                stored.vanished = true;
+                self.pending.restore = true;
+                self.pending.since.get_or_insert(now.mono);
+            }
+            Base::Unknown | Base::Absent | Base::Stored(_) | Base::Damaged { .. } => self.base = Base::Absent,
+        }
+    }
+
+    /// The store shows less than it has shown before (fault 15). It is asked again; if it insists, the next
+    /// compare-and-swap decides, and until then no reader is given the older revision.
+    fn found_stale(&mut self, now: Now, getting: Getting, stored: Stored) {
+        self.happened(Incident::StaleRead);
+        self.reads.wait_again(getting.readers);
+        self.reads.stale_reads += 1;
+        if self.reads.stale_reads > MAX_STALE_READS {
+            self.reads.stale_reads = 0;
+            self.insist(now, getting.attempt, stored);
+        }
+        self.ask_again(now, None);
+    }
+
+    fn found_damage(&mut self, now: Now, getting: Getting, etag: ETag, body: Bytes) {
+        // Else a commit of ours has replaced it since.
+        if self.commits == getting.commits {
+            if self.base.version() != Some(&etag) || self.base.stored().is_some() {
+                self.happened(Incident::Corrupt);
+                let last = self.last_known(now, &body);
+                self.base = Base::Damaged { etag, name: getting.name, copied: false, last };
+                self.quarantine = None;
+            }
+            self.settle_by_base(now, getting.attempt);
+            if !self.base.is_known() && self.quarantine.is_none() {
+                self.copy_aside(getting.name, body);
+            }
+        }
+        self.answer_all(now, getting.readers);
+    }
+
+    /// What stood there before the damage, unless that was forgotten since.
+    fn last_known(&mut self, now: Now, damaged: &[u8]) -> Option<Box<Stored>> {
+        let is_tombstone = format::decode_header(damaged).is_ok_and(|header| header.buried);
+        let last = match std::mem::replace(&mut self.base, Base::Unknown) {
+            Base::Stored(stored) => Some(Box::new(stored)),
+            Base::Damaged { last, .. } => last,
+            Base::Unknown | Base::Absent => None,
+        };
+        last.filter(|last| !is_tombstone && !last.header.is_over(now.wall))
+    }
+
+    /// An object that this release must leave alone.
+    fn refuse_object(&mut self, getting: Getting, error: &FormatError) {
+        let kind = error.kind();
+        self.happened(match kind {
+            ErrorKind::NewerFormat => Incident::NewerFormat,
+            _ => Incident::Corrupt,
+        });
+        self.base = Base::Unknown;
+        self.fail_everything(kind);
+        self.refuse_readers(getting.readers, kind);
+    }
+
+    fn ask_again(&mut self, now: Now, retry_after: Option<u64>) {
+        self.reads.failures += 1;
+        let delay_ms = self.jitter.delay(self.reads.failures, retry_after, &self.policy);
+        self.reads.hold_until(now.mono.saturating_add(delay_ms));
+        self.happened(Incident::Retry { delay_ms });
+    }
+}
+
+/// After so many older answers in a row the store is taken at its word, for the next compare-and-swap to judge.
+const MAX_STALE_READS: u32 = 3;
