@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use durable_stash_machine::WriteId;
 use durable_stash_machine::document::{Document, Header};
 
-use super::history::{Content, History, Place, Removal, Scope, Told, Verdict, Version, places};
+use super::history::{Content, History, Place, Removal, Told, Verdict, Version, places};
 use super::store::Object;
 
 impl History {

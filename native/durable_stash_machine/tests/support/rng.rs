@@ -1,5 +1,7 @@
 //! Seeded randomness (splitmix64), so that every run can be replayed.
 
+#![allow(dead_code, reason = "each test target uses its part of it")]
+
 #[derive(Clone, Debug)]
 pub struct Rng(u64);
 

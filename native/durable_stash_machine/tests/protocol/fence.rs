@@ -1,0 +1,306 @@
+//! Who may write for a tab, and what a fresh mount empties.
+
+use durable_stash_machine::{ErrorKind, Outcome};
+
+use crate::lab::{Lab, slot};
+
+const SUPERSEDED: Option<Outcome> = Some(Outcome::Failed(ErrorKind::Superseded));
+
+#[test]
+fn a_later_mount_of_the_tab_supersedes_the_one_before_at_once() {
+    let mut lab = Lab::new();
+    let zombie = lab.rejoin(0, &slot("a", 1, "t1"));
+    let before = lab.stash_tab(&zombie, &[("d", "1")]);
+    let live = lab.rejoin(0, &slot("a", 1, "t1"));
+    assert!(lab.is_superseded(&zombie));
+    let late = lab.stash_tab(&zombie, &[("d", "2")]);
+    assert_eq!(lab.outcome(&zombie, late), SUPERSEDED);
+    let refused = lab.read(&zombie);
+    assert_eq!(lab.shown(0, refused), "superseded");
+    let read = lab.read(&live);
+    lab.settle();
+    assert_eq!(lab.shown(0, read), "d=1", "what it wrote before is the tab's");
+    assert!(lab.is_saved(&zombie, before));
+}
+
+#[test]
+fn a_later_mount_on_another_node_supersedes_from_when_its_claim_is_stored() {
+    let mut lab = Lab::nodes(2);
+    let zombie = lab.rejoin(0, &slot("a", 1, "t1"));
+    lab.stash_tab(&zombie, &[("d", "1")]);
+    lab.settle();
+    lab.wait(10);
+    let live = lab.rejoin(1, &slot("a", 1, "t1"));
+    lab.stash_tab(&live, &[("d", "2")]);
+    lab.settle();
+    let op = lab.write(&zombie, &[("k", "3")], &[("d", "3")]);
+    lab.settle();
+    assert_eq!(lab.outcome(&zombie, op), SUPERSEDED);
+    assert!(lab.is_superseded(&zombie));
+    assert_eq!(lab.stored_tab(&live.slot, "d").as_deref(), Some("2"));
+    assert_eq!(lab.stored(&live.slot, "k"), None, "nothing any more, `:session` keys included");
+    let op = lab.stash_tab(&live, &[("d", "4")]);
+    lab.settle();
+    assert!(lab.is_saved(&live, op));
+}
+
+#[test]
+fn only_the_superseded_claims_edits_are_taken_out_of_a_batch() {
+    let mut lab = Lab::nodes(2);
+    let zombie = lab.rejoin(0, &slot("a", 1, "t1"));
+    let bystander = lab.rejoin(0, &slot("a", 1, "t2"));
+    let lost = lab.stash(&zombie, &[("k", "1"), ("only", "1")]);
+    let kept = lab.stash(&bystander, &[("k", "2")]);
+    let on_top = lab.stash(&zombie, &[("k", "3")]);
+    lab.wait(10);
+    let live = lab.rejoin(1, &slot("a", 1, "t1"));
+    lab.stash_tab(&live, &[("d", "1")]);
+    lab.serve_node(1);
+    lab.settle();
+    assert_eq!(lab.outcome(&zombie, lost), SUPERSEDED);
+    assert_eq!(lab.outcome(&zombie, on_top), SUPERSEDED);
+    assert!(lab.is_saved(&bystander, kept));
+    assert_eq!(lab.stored(&live.slot, "k").as_deref(), Some("2"));
+    assert_eq!(lab.stored(&live.slot, "only"), None);
+}
+
+#[test]
+fn what_a_superseded_claim_has_waiting_goes_with_it() {
+    let mut lab = Lab::nodes(2);
+    let zombie = lab.rejoin(0, &slot("a", 1, "t1"));
+    let first = lab.stash_tab(&zombie, &[("d", "1")]);
+    lab.serve_next(0);
+    let put = lab.take_put(0);
+    let second = lab.stash_tab(&zombie, &[("e", "1")]);
+    lab.wait(10);
+    let live = lab.rejoin(1, &slot("a", 1, "t1"));
+    lab.stash_tab(&live, &[("d", "2")]);
+    lab.serve_node(1);
+    lab.serve(put);
+    lab.settle();
+    assert_eq!((lab.outcome(&zombie, first), lab.outcome(&zombie, second)), (SUPERSEDED, SUPERSEDED));
+    assert_eq!(lab.session_of(0).unsaved_bytes(), 0);
+    // Once the document is forgotten nothing in it fences any more; it must be forgotten here then, not waiting.
+    lab.forget(1);
+    lab.settle();
+    assert_eq!(lab.stored_tab(&live.slot, "e"), None);
+}
+
+#[test]
+fn a_stored_claim_of_a_clock_that_runs_ahead_does_not_fence_off_the_next_mount() {
+    let mut lab = Lab::new();
+    let ahead = lab.rejoin(0, &slot("a", 1, "t1"));
+    lab.stash_tab(&ahead, &[("d", "1")]);
+    lab.settle();
+    lab.crash(0);
+    lab.step_wall(-3_600_000);
+    let live = lab.rejoin(0, &slot("a", 1, "t1"));
+    lab.read(&live);
+    lab.settle();
+    let op = lab.stash_tab(&live, &[("d", "2")]);
+    lab.settle();
+    assert!(!lab.is_superseded(&live));
+    assert!(lab.is_saved(&live, op), "{:?}", lab.outcome(&live, op));
+    assert_eq!(lab.stored_tab(&live.slot, "d").as_deref(), Some("2"));
+}
+
+#[test]
+fn a_fresh_mount_under_a_stored_claim_from_the_future_empties_its_tab_without_a_write() {
+    let mut lab = Lab::new();
+    let ahead = lab.rejoin(0, &slot("a", 1, "t1"));
+    lab.stash_tab(&ahead, &[("d", "1")]);
+    lab.settle();
+    lab.crash(0);
+    lab.step_wall(-3_600_000);
+    let live = lab.mount(0, &slot("a", 1, "t1"));
+    let read = lab.read(&live);
+    lab.settle();
+    assert_eq!(lab.shown(0, read), "");
+    assert_eq!(lab.stored_tab(&live.slot, "d"), None);
+}
+
+#[test]
+fn a_fence_outlives_the_sessions_eviction() {
+    let mut lab = Lab::new();
+    let zombie = lab.rejoin(0, &slot("a", 1, "t1"));
+    let live = lab.rejoin(0, &slot("a", 1, "t1"));
+    lab.evict(0);
+    let late = lab.stash_tab(&zombie, &[("d", "1")]);
+    assert_eq!(lab.outcome(&zombie, late), SUPERSEDED);
+    let op = lab.stash_tab(&live, &[("d", "2")]);
+    lab.settle();
+    assert!(lab.is_saved(&live, op));
+    lab.evict(0);
+    let next = lab.rejoin(0, &slot("a", 1, "t1"));
+    assert!(lab.is_superseded(&live));
+    let op = lab.stash_tab(&next, &[("d", "3")]);
+    lab.settle();
+    assert!(lab.is_saved(&next, op));
+}
+
+#[test]
+fn a_fence_is_empty_once_all_its_live_views_are_gone() {
+    let mut lab = Lab::nodes(2);
+    let zombie = lab.rejoin(0, &slot("a", 1, "t1"));
+    let live = lab.rejoin(0, &slot("a", 1, "t1"));
+    lab.stash_tab(&live, &[("d", "1")]);
+    let get = lab.take_get(0);
+    for gone in [&zombie, &live] {
+        lab.release(gone);
+    }
+    // Superseded on another node after its LiveView has gone: nobody is left who would be told apart.
+    lab.wait(10);
+    let other = lab.rejoin(1, &slot("a", 1, "t1"));
+    lab.stash_tab(&other, &[("d", "2")]);
+    lab.serve_node(1);
+    lab.serve(get);
+    lab.settle();
+    assert!(lab.session_of(0).clone().into_fence().is_empty());
+}
+
+#[test]
+fn a_fresh_mount_empties_its_own_tab_and_no_other() {
+    let mut lab = Lab::new();
+    for tab in ["t1", "t2"] {
+        let live = lab.rejoin(0, &slot("a", 1, tab));
+        lab.write(&live, &[("k", "1")], &[("d", "1")]);
+    }
+    lab.settle();
+    let fresh = lab.mount(0, &slot("a", 1, "t1"));
+    let read = lab.read(&fresh);
+    lab.serve_node(0);
+    assert_eq!(lab.shown(0, read), "k=1");
+    lab.settle();
+    assert_eq!(lab.stored_tab(&fresh.slot, "d"), None, "even if it never writes");
+    assert_eq!(lab.stored_tab(&slot("a", 1, "t2"), "d").as_deref(), Some("1"));
+    assert_eq!(lab.stored(&fresh.slot, "k").as_deref(), Some("1"));
+}
+
+#[test]
+fn a_rejoin_after_a_fresh_mount_that_never_wrote_inherits_the_emptying() {
+    let mut lab = Lab::new();
+    let old = lab.rejoin(0, &slot("a", 1, "t1"));
+    lab.stash_tab(&old, &[("d", "1")]);
+    lab.settle();
+    lab.release(&old);
+    lab.evict(0);
+    let fresh = lab.mount(0, &slot("a", 1, "t1"));
+    lab.release(&fresh);
+    let rejoined = lab.rejoin(0, &slot("a", 1, "t1"));
+    let read = lab.read(&rejoined);
+    lab.settle();
+    assert_eq!(lab.shown(0, read), "");
+    lab.release(&rejoined);
+    assert!(lab.session_of(0).clone().into_fence().is_empty());
+}
+
+#[test]
+fn page_loads_that_never_write_do_not_add_up() {
+    let mut lab = Lab::new();
+    for n in 0..1_000 {
+        let live = lab.mount(0, &slot("a", 1, &format!("t{n}")));
+        lab.release(&live);
+    }
+    let size = format!("{:?}", lab.session_of(0).clone().into_fence()).len();
+    assert!(size < 20_000, "{size} bytes of debts");
+}
+
+#[test]
+fn an_emptying_that_failed_is_done_below_what_was_written_since() {
+    let mut lab = Lab::new();
+    let old = lab.rejoin(0, &slot("a", 1, "t1"));
+    lab.stash_tab(&old, &[("old", "1")]);
+    lab.settle();
+    lab.evict(0);
+    let live = lab.mount(0, &slot("a", 1, "t1"));
+    lab.stash_tab(&live, &[("d", "1")]);
+    lab.serve_next(0);
+    let put = lab.take_put(0);
+    let second = lab.stash_tab(&live, &[("e", "2")]);
+    lab.refuse(&put, durable_stash_machine::PutOutcome::Refused(durable_stash_machine::Refusal::Unsupported));
+    let third = lab.stash_tab(&live, &[("f", "3")]);
+    lab.settle();
+    assert!(lab.is_saved(&live, second) && lab.is_saved(&live, third));
+    let stored = |key| lab.stored_tab(&live.slot, key);
+    assert_eq!((stored("e").as_deref(), stored("f").as_deref()), (Some("2"), Some("3")));
+    assert_eq!(stored("old"), None, "the tab was emptied all the same");
+}
+
+#[test]
+fn a_claim_that_was_never_announced_writes_its_tab_keys_too() {
+    let mut lab = Lab::new();
+    let live = lab.open(0, &slot("a", 1, "t1"));
+    lab.stash(&live, &[("k", "1")]);
+    let op = lab.stash_tab(&live, &[("d", "1")]);
+    lab.settle();
+    assert!(lab.is_saved(&live, op));
+    assert_eq!(lab.stored_tab(&live.slot, "d").as_deref(), Some("1"));
+}
+
+#[test]
+fn a_debt_of_a_live_view_that_is_gone_stands_in_nobodys_way() {
+    let mut lab = Lab::new();
+    let fresh = lab.mount(0, &slot("a", 1, "t1"));
+    lab.release(&fresh);
+    let unannounced = lab.open(0, &slot("a", 1, "t1"));
+    let op = lab.stash(&unannounced, &[("k", "1")]);
+    lab.settle();
+    assert!(lab.is_saved(&unannounced, op));
+}
+
+#[test]
+fn after_a_restart_of_the_engine_a_live_view_is_not_fenced_off_by_its_own_claim() {
+    let mut lab = Lab::new();
+    let mounted_at = lab.now.wall;
+    // The claim comes a little after the mount.
+    lab.wait(300);
+    let live = lab.mount(0, &slot("a", 1, "t1"));
+    lab.stash_tab(&live, &[("d", "1")]);
+    lab.settle();
+    lab.crash(0);
+    lab.wait(60_000);
+    let again = lab.reclaim(&live, mounted_at);
+    let op = lab.stash_tab(&again, &[("d", "2")]);
+    lab.settle();
+    assert!(lab.is_saved(&again, op), "{:?}", lab.outcome(&again, op));
+    assert_eq!(lab.stored_tab(&live.slot, "d").as_deref(), Some("2"));
+}
+
+#[test]
+fn after_a_restart_of_the_engine_the_latest_mount_holds_the_tab_whoever_comes_back_first() {
+    for zombie_first in [true, false] {
+        let mut lab = Lab::new();
+        let before = lab.open(0, &slot("a", 1, "t1"));
+        let [first, second] = [lab.now.wall, lab.now.wall + 40];
+        lab.wait(60_000);
+        let order = if zombie_first { [first, second] } else { [second, first] };
+        let lives = order.map(|mounted_at| lab.reclaim(&before, mounted_at));
+        let [zombie, live] = if zombie_first { lives } else { [lives[1].clone(), lives[0].clone()] };
+        assert!(lab.is_superseded(&zombie) && !lab.is_superseded(&live));
+        let late = lab.stash_tab(&zombie, &[("d", "1")]);
+        assert_eq!(lab.outcome(&zombie, late), SUPERSEDED);
+        let op = lab.stash_tab(&live, &[("d", "2")]);
+        lab.settle();
+        assert!(lab.is_saved(&live, op));
+    }
+}
+
+#[test]
+fn after_a_restart_of_the_engine_a_zombie_stays_one() {
+    // The tab has mounted again on this node since the restart, or before it on another node.
+    for elsewhere in [false, true] {
+        let mut lab = Lab::nodes(2);
+        let zombie = lab.open(0, &slot("a", 1, "t1"));
+        let mounted_at = lab.now.wall;
+        lab.wait(60_000);
+        let live = lab.rejoin(usize::from(elsewhere), &slot("a", 1, "t1"));
+        lab.stash_tab(&live, &[("d", "1")]);
+        lab.settle();
+        let again = lab.reclaim(&zombie, mounted_at);
+        let op = lab.stash_tab(&again, &[("d", "2")]);
+        lab.settle();
+        assert_eq!(lab.outcome(&again, op), SUPERSEDED);
+        assert!(lab.is_superseded(&again) && !lab.is_superseded(&live));
+        assert_eq!(lab.stored_tab(&live.slot, "d").as_deref(), Some("1"));
+    }
+}

@@ -1,0 +1,22 @@
+//! Directed tests of the session: each is a claim, and `fault_NN` names the row of the fault list that it covers.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)]
+
+#[path = "../support/lab.rs"]
+mod lab;
+#[path = "../support/rng.rs"]
+mod rng;
+#[path = "../support/store.rs"]
+mod store;
+
+mod commit;
+mod contention;
+mod crash;
+mod damage;
+mod expiry;
+mod fence;
+mod forget;
+mod limits;
+mod names;
+mod outage;
+mod read;
