@@ -178,9 +178,11 @@ impl<'a> Ground<'a> {
 
     /// Whether committing the batch would change nothing that exists.
     fn is_void(&self, batch: &Batch) -> bool {
-        let has_edits = batch.claims.values().any(|edit| !edit.is_empty());
-        let changes_object = batch.forgotten.is_some() || !batch.touched.is_empty() || (batch.restore && self.is_lost);
-        !has_edits && !(self.has_object && changes_object)
+        if batch.claims.values().any(|edit| !edit.is_empty()) {
+            return false;
+        }
+        let restores = batch.restore && self.is_lost;
+        !self.has_object || (batch.forgotten.is_none() && batch.touched.is_empty() && !restores)
     }
 }
 
