@@ -37,7 +37,7 @@ pub fn encode(header: &Header, document: &Document) -> Bytes {
         format: FORMAT,
         rev: header.rev,
         write: header.write,
-        applied: header.applied.iter().map(|(writer, applied)| (*writer, *applied)).collect(),
+        applied: Unique(header.applied.clone()),
         touched_at: header.touched_at,
         expires_at: header.expires_at,
         buried: header.buried,
@@ -198,7 +198,7 @@ struct HeaderText {
     format: u64,
     rev: u64,
     write: WriteId,
-    applied: BTreeMap<WriterId, Applied>,
+    applied: Unique<WriterId, Applied>,
     touched_at: u64,
     expires_at: u64,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -212,7 +212,7 @@ impl From<HeaderText> for Header {
         Self {
             rev: text.rev,
             write: text.write,
-            applied: text.applied,
+            applied: text.applied.0,
             touched_at: text.touched_at,
             expires_at: text.expires_at,
             buried: text.buried,
@@ -224,7 +224,7 @@ impl From<HeaderText> for Header {
 #[serde(deny_unknown_fields)]
 struct BodyText<'a> {
     #[serde(borrow)]
-    views: Unique<Unique<SliceText<'a>>>,
+    views: Unique<String, Unique<String, SliceText<'a>>>,
 }
 
 #[derive(Deserialize)]
@@ -232,9 +232,9 @@ struct BodyText<'a> {
 struct SliceText<'a> {
     touched_at: u64,
     #[serde(borrow)]
-    data: Unique<&'a RawValue>,
+    data: Unique<String, &'a RawValue>,
     #[serde(borrow)]
-    tabs: Unique<TabText<'a>>,
+    tabs: Unique<String, TabText<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -243,7 +243,7 @@ struct TabText<'a> {
     epoch: u64,
     touched_at: u64,
     #[serde(borrow)]
-    data: Unique<&'a RawValue>,
+    data: Unique<String, &'a RawValue>,
 }
 
 impl SliceText<'_> {
@@ -256,23 +256,25 @@ impl SliceText<'_> {
     }
 }
 
-fn values(data: Unique<&RawValue>) -> BTreeMap<Key, Json> {
+fn values(data: Unique<String, &RawValue>) -> BTreeMap<Key, Json> {
     data.0.into_iter().map(|(key, value)| (Key::new(key), Json::from_encoded(value.get()))).collect()
 }
 
 /// A JSON object in which a repeated key is an error: two readers could disagree on which one counts (fault 65).
-struct Unique<V>(BTreeMap<String, V>);
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Unique<K, V>(BTreeMap<K, V>);
 
-impl<'de, V: Deserialize<'de>> Deserialize<'de> for Unique<V> {
+impl<'de, K: Deserialize<'de> + Ord, V: Deserialize<'de>> Deserialize<'de> for Unique<K, V> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(UniqueVisitor(PhantomData))
     }
 }
 
-struct UniqueVisitor<V>(PhantomData<V>);
+struct UniqueVisitor<K, V>(PhantomData<(K, V)>);
 
-impl<'de, V: Deserialize<'de>> Visitor<'de> for UniqueVisitor<V> {
-    type Value = Unique<V>;
+impl<'de, K: Deserialize<'de> + Ord, V: Deserialize<'de>> Visitor<'de> for UniqueVisitor<K, V> {
+    type Value = Unique<K, V>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object without repeated keys")
@@ -280,7 +282,7 @@ impl<'de, V: Deserialize<'de>> Visitor<'de> for UniqueVisitor<V> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut entries = BTreeMap::new();
-        while let Some((key, value)) = map.next_entry::<String, V>()? {
+        while let Some((key, value)) = map.next_entry::<K, V>()? {
             if entries.insert(key, value).is_some() {
                 return Err(de::Error::custom("a key stands twice"));
             }

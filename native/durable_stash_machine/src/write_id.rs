@@ -39,6 +39,7 @@ impl<'de> Deserialize<'de> for WriterId {
 
 /// The identity of one batch: the writer and its own count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct WriteId {
     /// The engine run that wrote.
     pub writer: WriterId,

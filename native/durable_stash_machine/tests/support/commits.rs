@@ -90,6 +90,13 @@ impl History {
         if !header.contains(header.write) {
             return Err("I3: a batch is not in its own `applied`".into());
         }
+        // No run lasts for an hour, and none has as many as 32 writers.
+        let before = previous.and_then(Version::header).into_iter().flat_map(|before| &before.applied);
+        for (writer, applied) in before {
+            if !header.contains(WriteId { writer: *writer, seq: applied.seq }) {
+                return Err(format!("I3: rev {} forgets that batch {} of {writer} is in it", header.rev, applied.seq));
+            }
+        }
         for (view, slices) in previous.and_then(Version::document).into_iter().flat_map(|document| &document.views) {
             for (vsn, slice) in slices {
                 for (tab, state) in &slice.tabs {
