@@ -28,7 +28,9 @@ impl World {
             76..=77 => self.reset(index),
             78..=87 => self.read(index, None),
             88..=90 => self.close(index),
-            91..=92 => self.crash(index),
+            91 => self.crash(index),
+            92 if self.allow_restart => self.restart(index),
+            92 => self.crash(index),
             93..=94 => {
                 self.nodes[index].thaws_at = self.time + self.rng.between(50, 5_000);
                 Ok(())
@@ -66,6 +68,7 @@ impl World {
                 _ => {
                     let pause = self.rng.between(1_000, 25_000);
                     self.pass(pause)?;
+                    self.sweep();
                 }
             },
         }
@@ -108,7 +111,9 @@ impl World {
         }
         // A mount elsewhere does not tell this node's LiveView of the same tab, but one here does.
         let mount = self.next_mount;
-        let view = LiveView { claim, slot: slot.clone(), stores_tab, ops: 0, mount, fresh, superseded: false };
+        let mounted_at = self.now(index).wall;
+        let view =
+            LiveView { claim, slot: slot.clone(), stores_tab, ops: 0, mount, mounted_at, fresh, superseded: false };
         self.nodes[index].views.push(view.clone());
         self.history.mounts.insert((slot.view.clone(), slot.tab.clone()), mount);
         self.command(index, Command::Claim { claim, slot, fresh, stores_tab })?;
@@ -219,6 +224,26 @@ impl World {
         self.note(|_| format!("run {run} crashes"));
         self.reads.retain(|_, asked| asked.run != run);
         self.nodes[index] = self.boot();
+        Ok(())
+    }
+
+    /// The engine is restarted under its LiveViews: they open their sessions again, in any order.
+    fn restart(&mut self, index: usize) -> Verdict {
+        let skew = self.nodes[index].skew;
+        let mut views = std::mem::take(&mut self.nodes[index].views);
+        self.crash(index)?;
+        self.history.told.restarts += 1;
+        self.nodes[index].skew = skew;
+        while !views.is_empty() {
+            let chosen = self.rng.below(views.len() as u64) as usize;
+            let LiveView { slot, stores_tab, mount, mounted_at, .. } = views.swap_remove(chosen);
+            self.next_claim += 1;
+            let claim = ClaimId(self.next_claim);
+            let slot_again = slot.clone();
+            let view = LiveView { claim, slot, stores_tab, ops: 0, mount, mounted_at, fresh: false, superseded: false };
+            self.nodes[index].views.push(view);
+            self.command(index, Command::Reclaim { claim, slot: slot_again, stores_tab, mounted_at })?;
+        }
         Ok(())
     }
 

@@ -129,11 +129,7 @@ impl History {
         }
         let mount = |value: u64| self.writes.get(&value).map_or(0, |write| write.mount);
         let last = self.lineage(base).find_map(|version| version.value(place));
-        if !self.skewed
-            && !self.may_have_lost_epochs()
-            && place.tab.is_some()
-            && last.is_some_and(|last| mount(last) > mount(value))
-        {
+        if self.knows_order_of_mounts() && place.tab.is_some() && last.is_some_and(|last| mount(last) > mount(value)) {
             return Err(format!("I6: {value} of a superseded mount replaced a later one's at {place:?}"));
         }
         Ok(())

@@ -182,7 +182,7 @@ macro_rules! counts {
 
 counts! {
     saved, failed, unknown, rejected, superseded, forgotten, reads, stale, conflicts, resolved_saved, resolved_unsaved,
-    commits, crashes, rekeyed, retired, lost, restored, damaged, quarantined, healed, expired, swept, deleted,
+    commits, crashes, restarts, rekeyed, retired, lost, restored, damaged, quarantined, healed, expired, swept, deleted,
 }
 
 pub type Verdict = Result<(), String>;
@@ -357,6 +357,12 @@ impl History {
     /// Writes of living nodes that were never told anything.
     pub fn open_writes(&self, run: u64) -> usize {
         self.writes.values().filter(|write| write.run == run && write.outcome == Told::Nothing).count()
+    }
+
+    /// Whether the nodes can tell which of two mounts of a tab was later: clocks agree, no epoch was lost, and no engine
+    /// was restarted, which brings claims back a second too late to be safe from their own.
+    pub fn knows_order_of_mounts(&self) -> bool {
+        !self.skewed && !self.may_have_lost_epochs() && self.told.restarts == 0
     }
 
     /// Burying the document buries its epochs too, and so does its end: what mounts came before is not known any more.

@@ -91,7 +91,7 @@ impl History {
         }
         let mount = write.map_or(0, |write| write.mount);
         let latest = self.mounts.get(&(asked.slot.view.clone(), asked.slot.tab.clone()));
-        let is_certain = !self.skewed && !self.may_have_lost_epochs();
+        let is_certain = self.knows_order_of_mounts();
         match asked.fresh_mount {
             Some(fresh) if place.tab.is_some() && mount < fresh && latest == Some(&fresh) && is_certain => {
                 Err(format!("I9: a fresh mount was shown {value}, which an earlier mount of its tab had written"))

@@ -34,6 +34,7 @@ pub struct World {
     pub(super) policy: Arc<Policy>,
     pub(super) kind: Kind,
     pub(super) allow_forget: bool,
+    pub(super) allow_restart: bool,
     pub(super) reads: BTreeMap<RequestId, Asked>,
     pub(super) sweeps: u64,
     pub trace: Vec<String>,
@@ -54,6 +55,19 @@ pub enum Kind {
     Expiring,
 }
 
+impl Kind {
+    /// The kind of world that follows from the seed.
+    pub fn of(seed: u64) -> Self {
+        match Rng::new(!seed).below(100) {
+            0..=51 => Self::Plain,
+            52..=65 => Self::TwoSecrets,
+            66..=75 => Self::Losing,
+            76..=85 => Self::Damaging,
+            _ => Self::Expiring,
+        }
+    }
+}
+
 pub(super) struct Node {
     pub(super) run: u64,
     pub(super) session: Session,
@@ -71,6 +85,7 @@ pub(super) struct LiveView {
     pub(super) stores_tab: bool,
     pub(super) ops: u64,
     pub(super) mount: u64,
+    pub(super) mounted_at: u64,
     pub(super) fresh: bool,
     pub(super) superseded: bool,
 }
@@ -103,13 +118,7 @@ impl World {
     pub fn new(seed: u64, tracing: bool) -> Self {
         let mut rng = Rng::new(seed);
         let nodes = rng.between(1, 4);
-        let kind = match rng.below(100) {
-            0..=51 => Kind::Plain,
-            52..=65 => Kind::TwoSecrets,
-            66..=75 => Kind::Losing,
-            76..=85 => Kind::Damaging,
-            _ => Kind::Expiring,
-        };
+        let kind = Kind::of(seed);
         let mut policy = Policy {
             flush_after_ms: *rng.pick(&[0, 0, 0, 40]),
             fresh_for_ms: *rng.pick(&[0, 0, 0, 0, 60]),
@@ -124,6 +133,7 @@ impl World {
         let skewed = rng.chance(20) || kind == Kind::Expiring;
         // A forgotten document that is lost or damaged as well may come back from a node that knew it.
         let allow_forget = rng.chance(15) && !matches!(kind, Kind::Losing | Kind::Damaging);
+        let allow_restart = rng.chance(20);
         let history = History { skewed, ttl_ms: policy.ttl_ms, ..History::default() };
         let mut world = Self {
             time: START,
@@ -141,6 +151,7 @@ impl World {
             policy: Arc::new(policy),
             kind,
             allow_forget,
+            allow_restart,
             reads: BTreeMap::new(),
             sweeps: 0,
             trace: Vec::new(),
