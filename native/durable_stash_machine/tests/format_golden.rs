@@ -400,7 +400,6 @@ const HEAD: &str = concat!(
     r#""applied":{"0000000000000000000000000000000a":{"seq":1,"at":2}},"touched_at":3,"expires_at":9}"#
 );
 const APPLIED: &str = r#""0000000000000000000000000000000a":{"seq":1,"at":2}"#;
-const BODY: &str = concat!(
-    r#"{"views":{"a":{"1":{"touched_at":3,"data":{"k":1},"tabs":{"t":{"epoch":4,"touched_at":3,"data":{"d":2}}}}}}}"#
-);
+const BODY: &str =
+    r#"{"views":{"a":{"1":{"touched_at":3,"data":{"k":1},"tabs":{"t":{"epoch":4,"touched_at":3,"data":{"d":2}}}}}}}"#;
 const TAB: &str = r#""t":{"epoch":4,"touched_at":3,"data":{"d":2}}"#;
