@@ -10,7 +10,7 @@ defmodule DurableStash.MixProject do
       elixir: "~> 1.18",
       elixirc_paths: elixirc_paths(Mix.env()),
       test_ignore_filters: [
-        &String.starts_with?(&1, ["test/standins/", "test/support/", "test/shared/"])
+        &String.starts_with?(&1, ["test/standins/", "test/support/", "test/shared/", "test/live_view/support/"])
       ],
       build_path: if(standins?(), do: "_build/standins", else: "_build"),
       start_permanent: Mix.env() == :prod,

@@ -10,6 +10,7 @@ defmodule DurableStash do
   alias DurableStash.Hook
   alias DurableStash.Options
   alias DurableStash.Recovery
+  alias DurableStash.Schema
   alias DurableStash.SessionKey
   alias DurableStash.Tab
   alias DurableStash.Telemetry
@@ -18,6 +19,14 @@ defmodule DurableStash do
   alias Phoenix.LiveView.Socket
 
   @timeout 5_000
+
+  @forget "DurableStash.forget/2"
+  @forget_schema [
+    session_id_key: {"sid", :string, "a string, the session id's key in the session"},
+    engine: {Engine, :atom, "the name of an engine"},
+    secret: {nil, {:nullable, :secret}, "a binary of at least 32 bytes, or a list of them with the current one first"},
+    timeout: {@timeout, :any, "a number of milliseconds, or :infinity"}
+  ]
 
   # -- LiveStash.Adapter ------------------------------------------------------------------------------------------
 
@@ -52,7 +61,10 @@ defmodule DurableStash do
 
     * `{:recovered, socket}`: at least one assign came back;
     * `{:not_found, socket}`: nothing is stored;
-    * `{:error, socket}`: the store did not answer, or a migration failed. It was logged.
+    * `{:error, socket}`: the store did not answer, or a migration failed. It was logged. What is stored is not known, so
+      from now on a stash sends only the keys that have changed since this mount: the defaults do not replace what is
+      stored. After a migration that failed, the first key that changes begins the new version's slice, and the older
+      version's is not migrated any more.
   """
   @impl LiveStash.Adapter
   @spec recover_state(Socket.t()) :: {:recovered | :not_found | :error, Socket.t()}
@@ -67,9 +79,11 @@ defmodule DurableStash do
           {{:recovered, socket}, %{keys: map_size(found.values)}, metadata}
 
         :not_found ->
+          socket = Context.put(socket, Context.found(context))
           {{:not_found, socket}, %{keys: 0}, %{result: :not_found}}
 
         {:error, error} ->
+          socket = socket |> Context.put(Context.unrecovered(context, socket.assigns)) |> Hook.unrecovered()
           {{:error, socket}, %{keys: 0}, %{result: :error, kind: error.kind, error: error}}
       end
     end)
@@ -100,13 +114,14 @@ defmodule DurableStash do
   def status(%Socket{} = socket), do: Context.state(Context.fetch!(socket))
 
   @doc """
-  Waits until everything this LiveView stashed so far is saved, at most `timeout` ms. Call it in the LiveView's process.
+  Waits until everything this LiveView stashed so far is saved, at most `timeout` ms (or `:infinity`). Call it in the LiveView's process.
 
   `{:error, %DurableStash.Error{kind: :timeout}}` says that the outcome is open: the engine goes on saving.
   """
   @spec flush(Socket.t(), timeout()) :: :ok | {:error, Error.t()}
   def flush(%Socket{} = socket, timeout \\ @timeout) do
     context = Context.fetch!(socket)
+    Engine.check_timeout!(timeout, "DurableStash.flush/2: the timeout")
 
     Telemetry.span(:flush, context, fn ->
       case Write.flush(context, timeout) do
@@ -123,41 +138,50 @@ defmodule DurableStash do
   Deletes everything that is stored for a browser session: for the logout, together with the session itself.
 
   Takes a LiveView's socket, or a `Plug.Conn` with a fetched session, or a session map. A session without an id has nothing
-  stored. LiveViews that live on may stash again, so end them first.
+  stored, so call this before `clear_session/1` or whatever else drops or renews the session. LiveViews that live on may
+  stash again, so end them first. What views with a `secret:` of their own stored is deleted under that secret only: pass
+  it as `:secret`, once per secret, besides the call without it.
 
   ## Options
 
     * `:session_id_key`: the session id's key, `"sid"` by default. A socket knows its own;
     * `:engine`: the engine's name, `DurableStash.Engine` by default. A socket knows its own;
     * `:secret`: the views' own secret, if they have one. A socket knows its own;
-    * `:timeout`: how long to wait, in ms, #{@timeout} by default.
+    * `:timeout`: how long to wait, in ms or `:infinity`, #{@timeout} by default.
+
+  Raises an `ArgumentError` that names a bad option, or says what it was given instead of a session.
   """
   @spec forget(Plug.Conn.t() | Socket.t() | map(), keyword()) :: :ok | {:error, Error.t()}
   def forget(conn_or_session_or_socket, options \\ [])
 
   def forget(%Socket{} = socket, options) do
     %{sid: sid, options: view_options} = Context.fetch!(socket)
-    options = Keyword.validate!(options, timeout: @timeout)
+    options = forget_options!(options, Keyword.take(@forget_schema, [:timeout]))
     forget(sid, view_options.engine, view_options.secret, options[:timeout])
   end
 
   def forget(%Plug.Conn{} = conn, options), do: forget(Plug.Conn.get_session(conn), options)
 
-  def forget(%{} = session, options) do
-    options =
-      Keyword.validate!(options, [
-        :secret,
-        session_id_key: "sid",
-        engine: Engine,
-        timeout: @timeout
-      ])
-
-    secrets = if options[:secret], do: List.wrap(options[:secret])
+  def forget(%{} = session, options) when not is_struct(session) do
+    options = forget_options!(options, @forget_schema)
 
     case SessionKey.fetch(session, options[:session_id_key]) do
-      {:ok, sid} -> forget(sid, options[:engine], secrets, options[:timeout])
+      {:ok, sid} -> forget(sid, options[:engine], options[:secret], options[:timeout])
       :error -> :ok
     end
+  end
+
+  def forget(other, _options) do
+    given = if is_struct(other), do: "a #{inspect(other.__struct__)}", else: "something else"
+
+    raise ArgumentError,
+          "#{@forget} takes a Phoenix.LiveView.Socket, a Plug.Conn or a session map with text keys, got: #{given}"
+  end
+
+  defp forget_options!(options, schema) do
+    options = Schema.validate!(options, schema, @forget)
+    Engine.check_timeout!(options[:timeout], "#{@forget}: the option :timeout")
+    options
   end
 
   # Without an engine, or a session id, the mount goes on: the first stash, or recovery, tries again.
@@ -196,6 +220,6 @@ defmodule DurableStash do
   defp recovered(socket, found, context) do
     socket = Component.assign(socket, found.values)
     kept = Map.merge(context.kept, Map.take(socket.assigns, found.stored))
-    Context.put(socket, %{context | kept: kept})
+    Context.put(socket, Context.found(%{context | kept: kept}))
   end
 end

@@ -318,6 +318,19 @@ defmodule DurableStashTest do
       assert LiveViewProcess.unhandled(lv) == []
     end
 
+    test "fault_73: a timeout that cannot be waited raises before anything is asked for", %{lv: lv} do
+      socket = LiveViewProcess.socket(lv)
+
+      for bad <- [-1, 1.5, nil, :soon, 4_294_967_296] do
+        assert_raise ArgumentError, ~r/flush\/2: the timeout takes/, fn -> DurableStash.flush(socket, bad) end
+      end
+
+      LiveViewProcess.stash(lv, count: 1)
+      assert LiveViewProcess.flush(lv, :infinity) == :ok
+      assert LiveViewProcess.flush(lv, 4_294_967_295) == :ok
+      assert LiveViewProcess.unhandled(lv) == []
+    end
+
     test "raise on a socket that was never initialized" do
       for call <- [
             &DurableStash.status/1,
@@ -586,8 +599,34 @@ defmodule DurableStashTest do
     end
 
     test "an unknown option raises", %{session: session} do
-      assert_raise ArgumentError, ~r/unknown keys \[:key\]/, fn ->
+      assert_raise ArgumentError, ~r/forget\/2: unknown option :key/, fn ->
         DurableStash.forget(session, key: "sid")
+      end
+    end
+
+    test "fault_73: a bad option is named, and a secret is not shown", %{session: session, lv: lv} do
+      for {options, message} <- [
+            {[secret: "hunter2"], ~r/the option :secret takes/},
+            {[session_id_key: :sid], ~r/:session_id_key takes a string/},
+            {[engine: "engine"], ~r/:engine takes/},
+            {[timeout: -1], ~r/the option :timeout takes a number of milliseconds/},
+            {[timeout: 4_294_967_296], ~r/the option :timeout takes/}
+          ] do
+        error = assert_raise ArgumentError, message, fn -> DurableStash.forget(session, options) end
+        refute error.message =~ "hunter2"
+      end
+
+      assert_raise ArgumentError, ~r/:timeout takes/, fn ->
+        DurableStash.forget(LiveViewProcess.socket(lv), timeout: :soon)
+      end
+    end
+
+    test "what is no session, conn or socket is named by its kind, and not shown" do
+      for {other, kind} <- [{%URI{host: "hunter2"}, "a URI"}, {"hunter2", "something else"}, {nil, "something else"}] do
+        error = assert_raise ArgumentError, fn -> DurableStash.forget(other) end
+        assert error.message =~ "takes a Phoenix.LiveView.Socket, a Plug.Conn or a session map"
+        assert error.message =~ kind
+        refute error.message =~ "hunter2"
       end
     end
   end

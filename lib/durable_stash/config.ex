@@ -7,6 +7,10 @@ defmodule DurableStash.Config do
   @hour 60 * @minute
   @day 24 * @hour
   @mebibyte 1024 * 1024
+  @tebibyte @mebibyte * @mebibyte
+  # 46 days: what Erlang's timers take, with room for what is added to it.
+  @longest 4_000_000_000
+  @century 36_525 * @day
 
   @positive_ms "a positive number of milliseconds"
   @positive_bytes "a positive number of bytes"
@@ -15,26 +19,26 @@ defmodule DurableStash.Config do
     backend: {{:disk, path: "durable_stash_data"}, :any, "one of the backends below"},
     secret: {:required, :secret, "a binary of at least 32 bytes, or a list of them with the current one first"},
     prefix: {"durable_stash/", :string, "the start of every object's name, such as \"durable_stash/\""},
-    ttl: {30 * @day, :positive, @positive_ms},
-    flush_after: {0, :natural, "a number of milliseconds, 0 sends each write at once"},
-    recover_timeout: {3 * @second, :positive, @positive_ms},
-    fresh_for: {0, :natural, "a number of milliseconds, 0 asks the store at every recovery"},
+    ttl: {30 * @day, {:positive, @century}, @positive_ms},
+    flush_after: {0, {:natural, @longest}, "a number of milliseconds, 0 sends each write at once"},
+    recover_timeout: {3 * @second, {:positive, @longest}, @positive_ms},
+    fresh_for: {0, {:natural, @longest}, "a number of milliseconds, 0 asks the store at every recovery"},
     single_writer: {false, :boolean, "a boolean"},
     serve_stale: {true, :boolean, "a boolean"},
-    max_unsaved_age: {15 * @minute, :positive, @positive_ms},
-    max_unsaved_bytes: {64 * @mebibyte, :positive, @positive_bytes},
-    max_value_bytes: {@mebibyte, :positive, @positive_bytes},
-    max_document_bytes: {4 * @mebibyte, :positive, @positive_bytes},
+    max_unsaved_age: {15 * @minute, {:positive, @longest}, @positive_ms},
+    max_unsaved_bytes: {64 * @mebibyte, {:positive, @tebibyte}, @positive_bytes},
+    max_value_bytes: {@mebibyte, {:positive, @tebibyte}, @positive_bytes},
+    max_document_bytes: {4 * @mebibyte, {:positive, @tebibyte}, @positive_bytes},
     on_invalid_value: {:skip, {:in, [:skip, :raise]}, "`:skip` or `:raise`"},
-    shutdown_timeout: {20 * @second, :positive, @positive_ms},
-    sweep_every: {@hour, :natural, "a number of milliseconds, 0 never sweeps"},
-    idle_after: {@minute, :positive, @positive_ms},
-    requests_in_flight: {128, :positive, "a positive number of requests"},
-    attempt_timeout: {5 * @second, :positive, @positive_ms},
-    connect_timeout: {2 * @second, :positive, @positive_ms},
-    backoff_base: {50, :positive, @positive_ms},
-    backoff_cap: {5 * @second, :positive, @positive_ms},
-    worker_threads: {2, :positive, "a positive number of threads"}
+    shutdown_timeout: {20 * @second, {:positive, @longest}, @positive_ms},
+    sweep_every: {@hour, {:natural, @longest}, "a number of milliseconds, 0 never sweeps"},
+    idle_after: {@minute, {:positive, @longest}, @positive_ms},
+    requests_in_flight: {128, {:positive, 65_536}, "a positive number of requests"},
+    attempt_timeout: {5 * @second, {:positive, @longest}, @positive_ms},
+    connect_timeout: {2 * @second, {:positive, @longest}, @positive_ms},
+    backoff_base: {50, {:positive, @longest}, @positive_ms},
+    backoff_cap: {5 * @second, {:positive, @longest}, @positive_ms},
+    worker_threads: {2, {:positive, 256}, "a positive number of threads"}
   ]
 
   @disk_schema [
@@ -44,10 +48,10 @@ defmodule DurableStash.Config do
   @s3_schema [
     bucket: {:required, :string, "the name of a bucket that exists"},
     region: {nil, {:nullable, :string}, "a string such as \"eu-central-1\""},
-    endpoint: {nil, {:nullable, :string}, "a URL such as \"https://storage.example.com\""},
-    access_key_id: {nil, {:nullable, :string}, "a string"},
-    secret_access_key: {nil, {:nullable, :string}, "a string"},
-    session_token: {nil, {:nullable, :string}, "a string"},
+    endpoint: {nil, {:nullable, :hidden}, "a URL such as \"https://storage.example.com\""},
+    access_key_id: {nil, {:nullable, :hidden}, "a string"},
+    secret_access_key: {nil, {:nullable, :hidden}, "a string"},
+    session_token: {nil, {:nullable, :hidden}, "a string"},
     virtual_hosted: {false, :boolean, "a boolean: the bucket is part of the host's name"},
     allow_http: {false, :boolean, "a boolean: the endpoint may be plain HTTP"}
   ]
@@ -58,7 +62,7 @@ defmodule DurableStash.Config do
   What an engine is started with: `config :durable_stash` for the default one, the options of `DurableStash.Engine` for
   others. A bad or unknown option raises an `ArgumentError` at start that names it and says what it takes.
 
-  Times are milliseconds, sizes bytes.
+  Times are milliseconds, at most #{@longest} (46 days) but for `:ttl`; sizes are bytes.
 
   #{Schema.table(@schema)}
     * `:secret` names the objects, together with the session id. In a list the first one is current; an object that is found
@@ -212,8 +216,10 @@ defmodule DurableStash.Config do
   end
 
   # The options of a backend may hold credentials.
-  defp shown({name, options}) when is_atom(name) and is_list(options),
-    do: "{#{inspect(name)}, ...}"
+  defp shown(name) when is_atom(name), do: inspect(name)
 
-  defp shown(other), do: inspect(other)
+  defp shown(backend) when tuple_size(backend) > 0 and is_atom(elem(backend, 0)),
+    do: "{#{inspect(elem(backend, 0))}, ...}"
+
+  defp shown(_other), do: "something else"
 end

@@ -9,6 +9,7 @@ defmodule DurableStash.Context do
   alias DurableStash.Session
   alias DurableStash.SessionKey
   alias DurableStash.Tab
+  alias DurableStash.Telemetry
   alias Phoenix.LiveView
   alias Phoenix.LiveView.Socket
 
@@ -32,6 +33,11 @@ defmodule DurableStash.Context do
     session: nil,
     # Per key, the term that the engine accepted, or refused for good. Only a term that is not this one is sent.
     kept: %{},
+    # Per key, the term that it had when recovery failed: what is stored is not known, so a default does not replace it.
+    # Keys leave when they are sent. None while nothing was recovered, accepted or failed to be recovered.
+    untouched: nil,
+    # Keys that were not assigned yet when recovery failed. What the mount gives them is their untouched term.
+    unassigned: [],
     # The keys whose present term was refused, and why.
     refused: %{},
     # As many failed writes of the handle have been answered by sending everything again.
@@ -53,6 +59,8 @@ defmodule DurableStash.Context do
           mounting?: boolean(),
           session: Session.t() | nil,
           kept: Delta.kept(),
+          untouched: Delta.kept() | nil,
+          unassigned: [atom()],
           refused: %{atom() => Error.t()},
           failures: non_neg_integer(),
           reset: nil | :unsent | pos_integer(),
@@ -136,6 +144,34 @@ defmodule DurableStash.Context do
     end
   end
 
+  @doc "Recovery failed with these assigns: from now on only what changes is stashed."
+  @spec unrecovered(t(), assigns :: map()) :: t()
+  def unrecovered(%__MODULE__{untouched: nil, error: nil} = context, assigns) do
+    {assigned, unassigned} = context |> keys_in_scope() |> Enum.split_with(&is_map_key(assigns, &1))
+    %{context | untouched: Map.take(assigns, assigned), unassigned: unassigned}
+  end
+
+  # What this LiveView stashed, or tried to, may be in these assigns.
+  def unrecovered(%__MODULE__{} = context, _assigns), do: context
+
+  @doc "Recovery told what is stored: from now on everything else is stashed."
+  @spec found(t()) :: t()
+  def found(%__MODULE__{} = context), do: %{context | untouched: %{}, unassigned: []}
+
+  @doc "The mount is rendered, or stashes: what was assigned since recovery failed is a default too."
+  @spec mounted(t(), assigns :: map()) :: t()
+  def mounted(%__MODULE__{unassigned: []} = context, _assigns), do: context
+
+  def mounted(%__MODULE__{} = context, assigns) do
+    untouched = Map.merge(Map.take(assigns, context.unassigned), context.untouched)
+    %{context | untouched: untouched, unassigned: []}
+  end
+
+  @doc "The terms that a stash leaves out."
+  @spec known(t()) :: Delta.kept()
+  def known(%__MODULE__{untouched: nil, kept: kept}), do: kept
+  def known(%__MODULE__{untouched: untouched, kept: kept}), do: Map.merge(untouched, kept)
+
   @doc "A write was not accepted."
   @spec failed(t(), Error.t()) :: {:error, Error.t(), t()}
   def failed(%__MODULE__{} = context, %Error{} = error) do
@@ -148,6 +184,7 @@ defmodule DurableStash.Context do
     %{
       context
       | kept: Enum.into(sent, context.kept),
+        untouched: Map.drop(context.untouched || %{}, Keyword.keys(sent)),
         refused: context.refused |> Map.drop(Keyword.keys(sent)) |> Map.merge(refused),
         error: nil
     }
@@ -163,7 +200,7 @@ defmodule DurableStash.Context do
       vsn: options.vsn,
       tab: tab.id,
       mount: if(context.mounting? or tab.mount == :dead, do: tab.mount, else: :again),
-      mounted_at: context.mounted_at,
+      epoch: Session.epoch(context.session) || context.mounted_at,
       stores_tab: options.tab_keys != [],
       minted: context.minted?
     }
@@ -188,6 +225,8 @@ defmodule DurableStash.Context do
   end
 
   defp settle(context, %{failures: failures, saved: saved}) when failures > context.failures do
+    Telemetry.unsaved(context, failures - context.failures)
+
     reset =
       if is_integer(context.reset) and context.reset > saved, do: :unsent, else: context.reset
 

@@ -26,6 +26,8 @@ defmodule DurableStash.Engine do
   @default __MODULE__
   # What the supervisor and callers grant beyond the engine's own deadline.
   @margin 5_000
+  # What `receive` takes.
+  @longest_wait 4_294_967_295
 
   @type name :: atom()
   @typedoc false
@@ -53,22 +55,38 @@ defmodule DurableStash.Engine do
   starting, `health/1` says so.
   """
   @spec start_link(keyword()) :: GenServer.on_start()
-  def start_link(options) do
-    {name, options} = Keyword.pop(options, :name, @default)
-    GenServer.start_link(__MODULE__, {name, Config.new!(options)}, name: name)
-  end
+  def start_link({name, config}) when is_function(config, 0),
+    do: GenServer.start_link(__MODULE__, {name, config.()}, name: name)
+
+  def start_link(options), do: start_link(sealed(options))
 
   @doc false
   @spec child_spec(keyword()) :: Supervisor.child_spec()
   def child_spec(options) do
-    name = Keyword.get(options, :name, @default)
-    shutdown_timeout = Config.new!(Keyword.delete(options, :name)).shutdown_timeout
+    {name, config} = sealed(options)
 
     %{
       id: name,
-      start: {__MODULE__, :start_link, [options]},
-      shutdown: shutdown_timeout + @margin
+      start: {__MODULE__, :start_link, [{name, config}]},
+      shutdown: config.().shutdown_timeout + @margin
     }
+  end
+
+  # Supervisors print the start arguments of their children, which then shows neither secrets nor credentials.
+  defp sealed(options) do
+    {name, options} = pop_name!(options)
+    config = Config.new!(options)
+    {name, fn -> config end}
+  end
+
+  defp pop_name!(options) do
+    {name, rest} = if Keyword.keyword?(options), do: Keyword.pop(options, :name, @default), else: {@default, options}
+
+    if not is_atom(name) or name in [nil, true, false] do
+      raise ArgumentError, "DurableStash.Engine: the option :name takes an atom"
+    end
+
+    {name, rest}
   end
 
   @doc """
@@ -112,6 +130,12 @@ defmodule DurableStash.Engine do
            }}
           | {:error, Error.t()}
   def drain(name \\ @default, timeout \\ :configured) do
+    if timeout != :configured and timeout not in 0..(@longest_wait - @margin)//1 do
+      raise ArgumentError,
+            "DurableStash.Engine.drain/2: the timeout takes a number of milliseconds, at most " <>
+              "#{@longest_wait - @margin}, or :configured, got: #{inspect(timeout)}"
+    end
+
     GenServer.call(name, {:drain, timeout}, :infinity)
   catch
     :exit, _reason -> {:error, down()}
@@ -132,6 +156,17 @@ defmodule DurableStash.Engine do
   def forget(name, sid, secrets, timeout) do
     with {:ok, engine} <- fetch(name),
          do: request(timeout, &Native.engine_forget(engine.resource, sid, secrets, &1))
+  end
+
+  @doc false
+  # Raises before anything is asked for.
+  @spec check_timeout!(term(), what :: String.t()) :: :ok
+  def check_timeout!(:infinity, _what), do: :ok
+  def check_timeout!(timeout, _what) when timeout in 0..@longest_wait//1, do: :ok
+
+  def check_timeout!(timeout, what) do
+    raise ArgumentError,
+          "#{what} takes a number of milliseconds, at most #{@longest_wait}, or :infinity, got: #{inspect(timeout)}"
   end
 
   @doc false
@@ -158,7 +193,7 @@ defmodule DurableStash.Engine do
       result -> result
     end
   rescue
-    error in [ErlangError, UndefinedFunctionError] ->
+    error in [ErlangError, ArgumentError, UndefinedFunctionError] ->
       {:error, Error.new(:engine_down, "The engine did not take the call: #{boundary_reason(error)}")}
   end
 
@@ -214,7 +249,8 @@ defmodule DurableStash.Engine do
           max_value_bytes: config.max_value_bytes
         })
 
-        {:ok, %{name: name, resource: resource, config: config, drained: nil}}
+        state = %{name: name, resource: resource, config: config, drained: nil, health: :probing}
+        {:ok, health_at_start(state)}
 
       {:error, error} ->
         {:stop, error}
@@ -230,7 +266,7 @@ defmodule DurableStash.Engine do
   @impl GenServer
   def handle_info({:durable_stash_events, events}, state) do
     Telemetry.engine_events(events, state.name)
-    {:noreply, state}
+    {:noreply, Enum.reduce(events, state, &health_told/2)}
   end
 
   def handle_info(_other, state), do: {:noreply, state}
@@ -246,6 +282,35 @@ defmodule DurableStash.Engine do
   def format_status(status) do
     # The configuration holds secrets and credentials.
     Map.replace_lazy(status, :state, &Map.take(&1, [:name]))
+  end
+
+  # What changed before anybody observed is no event.
+  defp health_at_start(state) do
+    case native(fn -> Native.engine_health(state.resource) end) do
+      {:error, %Error{}} -> state
+      {health, reason} -> log_health(state, health, reason)
+    end
+  end
+
+  defp health_told(%{event: :health, metadata: %{state: health} = metadata}, state),
+    do: log_health(state, health, metadata[:reason])
+
+  defp health_told(_other, state), do: state
+
+  # Once per change: the operator hears of a store that is away though no LiveView does.
+  defp log_health(%{health: health} = state, health, _reason), do: state
+
+  defp log_health(%{name: name, health: before} = state, health, reason) do
+    message = fn what -> "[DurableStash] #{inspect(name)} #{what}#{reason && ": " <> reason}" end
+
+    case health do
+      :degraded -> Logger.error(message.("cannot reach its store, and keeps trying"))
+      :refusing -> Logger.error(message.("refuses writes"))
+      :ready when before in [:degraded, :refusing] -> Logger.info(message.("is ready again"))
+      _as_expected -> :ok
+    end
+
+    %{state | health: health}
   end
 
   defp drain_once(%{drained: nil} = state, timeout) do
@@ -312,6 +377,7 @@ defmodule DurableStash.Engine do
   end
 
   defp boundary_reason(%ErlangError{original: original}), do: inspect(original)
+  defp boundary_reason(%ArgumentError{}), do: "an argument is not of the type, or in the range, that it takes"
 
   # A library that does not load leaves its module undefined; what the loader said is in the log.
   defp boundary_reason(%UndefinedFunctionError{}) do

@@ -54,6 +54,13 @@ defmodule DurableStash.Error do
   def kinds, do: @kinds
 
   @doc false
+  # The same without the keys of maps that the message quotes: what is no identifier may be a visitor's data.
+  @spec discreet(t()) :: t()
+  def discreet(%__MODULE__{message: message} = error) do
+    %{error | message: Regex.replace(~r/(?<!:)"(?:[^"\\]|\\.)*"/us, message, "…")}
+  end
+
+  @doc false
   @spec new(kind(), String.t()) :: t()
   def new(kind, message) when kind in @kinds and is_binary(message),
     do: %__MODULE__{kind: kind, message: message}

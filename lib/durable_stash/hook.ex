@@ -8,6 +8,7 @@ defmodule DurableStash.Hook do
   alias Phoenix.LiveView.Socket
 
   @hook :durable_stash_status
+  @mount_hook :durable_stash_mount
 
   @doc "Sets the assign, and follows the engine's messages on a connected mount."
   @spec attach(Socket.t()) :: Socket.t()
@@ -41,6 +42,31 @@ defmodule DurableStash.Hook do
       context ->
         show(socket, context)
     end
+  end
+
+  @doc """
+  Looks at the first render after a recovery that failed: what the mount assigned in between are defaults.
+  """
+  @spec unrecovered(Socket.t()) :: Socket.t()
+  def unrecovered(socket) do
+    case Context.fetch!(socket) do
+      %{unassigned: []} ->
+        socket
+
+      %{tab: %{mount: :dead}} ->
+        socket
+
+      _awaits_defaults ->
+        socket
+        |> LiveView.detach_hook(@mount_hook, :after_render)
+        |> LiveView.attach_hook(@mount_hook, :after_render, &rendered/1)
+    end
+  end
+
+  defp rendered(socket) do
+    socket
+    |> Context.put(Context.mounted(Context.fetch!(socket), socket.assigns))
+    |> LiveView.detach_hook(@mount_hook, :after_render)
   end
 
   @doc false

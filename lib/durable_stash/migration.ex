@@ -4,8 +4,8 @@ defmodule DurableStash.Migration do
   #
   # It runs in a process of its own, which a deadline can kill: a mount that hangs ends in a full page load, and that in the
   # same migration again. The price, one copy of the stored values there and back, is paid once per session and version.
-  # The process is linked, so that it dies with the LiveView, and unlinks itself when it is done, so that a LiveView that
-  # traps exits gets no message.
+  # No link leads to the LiveView: what ends the process must not end that, and one that traps exits must get no message.
+  # A guard between the two monitors both, and kills the process at the deadline or when the LiveView is gone.
 
   alias DurableStash.Error
 
@@ -18,30 +18,40 @@ defmodule DurableStash.Migration do
   @spec run(migrate(), from :: pos_integer(), stored :: map(), timeout :: pos_integer()) ::
           {:ok, map()} | {:error, Error.t()}
   def run(migrate, from, stored, timeout) do
-    parent = self()
-    callers = [parent | Process.get(:"$callers", [])]
+    caller = self()
+    callers = [caller | Process.get(:"$callers", [])]
 
-    {pid, monitor} =
-      :erlang.spawn_opt(
-        fn ->
-          Process.put(:"$callers", callers)
-          result = attempt(migrate, from, stored)
-          Process.unlink(parent)
-          exit({:shutdown, {__MODULE__, result}})
-        end,
-        [:link, :monitor]
-      )
+    worker = fn ->
+      Process.put(:"$callers", callers)
+      exit({:shutdown, {__MODULE__, attempt(migrate, from, stored)}})
+    end
+
+    {guard, monitor} = spawn_monitor(fn -> guard(worker, caller, timeout) end)
 
     receive do
-      {:DOWN, ^monitor, :process, ^pid, {:shutdown, {__MODULE__, result}}} ->
+      {:DOWN, ^monitor, :process, ^guard, {:shutdown, {__MODULE__, result}}} ->
         judge(result, migrate, from)
 
-      {:DOWN, ^monitor, :process, ^pid, _reason} ->
+      {:DOWN, ^monitor, :process, ^guard, _reason} ->
         failed("was killed", migrate, from)
+    end
+  end
+
+  # Ends as the worker does, and the worker ends with whoever waits for it.
+  defp guard(worker, caller, timeout) do
+    caller_monitor = Process.monitor(caller)
+    {pid, monitor} = spawn_monitor(worker)
+
+    receive do
+      {:DOWN, ^monitor, :process, ^pid, reason} ->
+        exit(reason)
+
+      {:DOWN, ^caller_monitor, :process, ^caller, _reason} ->
+        Process.exit(pid, :kill)
     after
       timeout ->
-        kill(pid, monitor)
-        failed("took longer than #{timeout} ms", migrate, from)
+        Process.exit(pid, :kill)
+        exit({:shutdown, {__MODULE__, {:failed, "took longer than #{timeout} ms"}}})
     end
   end
 
@@ -61,18 +71,6 @@ defmodule DurableStash.Migration do
     do: failed("did not return a map", migrate, from)
 
   defp judge({:failed, what}, migrate, from), do: failed(what, migrate, from)
-
-  defp kill(pid, monitor) do
-    Process.unlink(pid)
-    Process.exit(pid, :kill)
-    Process.demonitor(monitor, [:flush])
-
-    receive do
-      {:EXIT, ^pid, _reason} -> :ok
-    after
-      0 -> :ok
-    end
-  end
 
   defp place([{module, function, arguments, location} | _rest]) do
     arity = if is_list(arguments), do: length(arguments), else: arguments

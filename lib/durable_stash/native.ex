@@ -50,8 +50,8 @@ defmodule DurableStash.Native do
           vsn: non_neg_integer(),
           tab: String.t(),
           mount: :dead | :fresh | :rejoin | :again,
-          # For `:again`: when the LiveView mounted, in ms since the epoch.
-          mounted_at: non_neg_integer(),
+          # For `:again`: what `session_epoch/1` said of the handle before.
+          epoch: non_neg_integer() | nil,
           stores_tab: boolean(),
           minted: boolean(),
           max_value_bytes: pos_integer()
@@ -117,6 +117,9 @@ defmodule DurableStash.Native do
           {accepted :: non_neg_integer(), saved :: non_neg_integer(), failures :: non_neg_integer(),
            superseded? :: boolean(), down? :: boolean()}
   def session_status(_session), do: not_loaded()
+
+  @spec session_epoch(session()) :: non_neg_integer() | nil
+  def session_epoch(_session), do: not_loaded()
 
   # `{:durable_stash_status, tag, {:saved, op} | {:failed, kind()}}` at every change, in order.
   @spec session_watch(session(), pid() | nil, tag :: term()) :: :ok

@@ -5,7 +5,7 @@ defmodule DurableStash.Options do
   alias DurableStash.Schema
 
   # Assigns that LiveView owns: assign/3 raises for them.
-  @reserved_assigns [:flash, :uploads, :streams, :socket, :myself]
+  @reserved_assigns [:__changed__, :flash, :uploads, :streams, :socket, :myself]
 
   @schema [
     stored_keys: {:required, :any, "a list such as [:count, theme: :session, draft: :reconnect]"},
@@ -59,6 +59,10 @@ defmodule DurableStash.Options do
   end
 
   defp scopes!(stored_keys) when is_list(stored_keys) do
+    if List.improper?(stored_keys) do
+      raise ArgumentError, "#{@where}: the option :stored_keys takes a proper list, got: #{inspect(stored_keys)}"
+    end
+
     scopes = Enum.map(stored_keys, &scope!/1)
     keys = Enum.map(scopes, &elem(&1, 0))
 
@@ -111,6 +115,10 @@ defmodule DurableStash.Options do
     raise ArgumentError,
           "#{@where}: the option :migrate takes a function of two arguments, the old vsn and the stored map, " <>
             "got: #{inspect(other)}"
+  end
+
+  defp check_status!(status, _scopes) when status in @reserved_assigns do
+    raise ArgumentError, "#{@where}: #{inspect(status)} in the option :status is not an assign that can be set"
   end
 
   defp check_status!(status, scopes) do

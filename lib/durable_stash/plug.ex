@@ -20,7 +20,8 @@ defmodule DurableStash.Plug do
 
   It is also a module plug: `plug DurableStash.Plug`.
 
-  An id that is there and valid (UTF-8 text of 1 to 512 bytes) stays. Otherwise 128 random bits are minted and put into the
+  An id that is there and valid (UTF-8 text of 1 to 512 bytes) stays. A value that is no text is the application's own, and
+  raises an `ArgumentError`: take another `:session_id_key`, here and in the views. Otherwise 128 random bits are minted and put into the
   session; the dead render of that very request is told, so that a new visitor, or a crawler that keeps no cookies, costs
   the store nothing.
 
@@ -61,9 +62,22 @@ defmodule DurableStash.Plug do
 
   defp ensure(conn, key) do
     case SessionKey.fetch(Conn.get_session(conn), key) do
-      {:ok, _sid} -> conn
-      :error -> mint(conn, key)
+      {:ok, _sid} ->
+        conn
+
+      :error ->
+        check_ours!(Conn.get_session(conn, key), key)
+        mint(conn, key)
     end
+  end
+
+  # What is no text was put there by the application, which would miss it.
+  defp check_ours!(value, _key) when is_nil(value) or is_binary(value), do: :ok
+
+  defp check_ours!(_value, key) do
+    raise ArgumentError,
+          "plug DurableStash.Plug: the session has a value under #{inspect(key)} that is no text, so it is not " <>
+            "DurableStash's. Give the plug, and the views, another :session_id_key"
   end
 
   # Callbacks run newest first, so the mark is gone before the session that holds it is written.

@@ -5,10 +5,12 @@ defmodule DurableStash.Schema do
   @type type ::
           :positive
           | :natural
+          | {:positive | :natural, max :: pos_integer()}
           | :boolean
           | :string
           | :atom
           | :secret
+          | :hidden
           | :any
           | {:in, [atom()]}
           | {:nullable, type()}
@@ -16,6 +18,8 @@ defmodule DurableStash.Schema do
   @type t :: [option()]
 
   @min_secret_bytes 32
+  # Exact in every reader of JSON, and far from what overflows in a sum.
+  @max_integer 9_007_199_254_740_991
 
   @doc """
   Applies the defaults and checks every option. `:required` as a default means that there is none.
@@ -25,19 +29,11 @@ defmodule DurableStash.Schema do
   @spec validate!(term(), t(), where :: String.t()) :: keyword()
   def validate!(options, schema, where) do
     if not Keyword.keyword?(options) do
-      raise ArgumentError, "#{where} takes a keyword list, got: #{inspect(options)}"
+      # It may hold a secret, so it is not shown.
+      raise ArgumentError, "#{where} takes a keyword list, got something else"
     end
 
-    known = Keyword.keys(schema)
-
-    case Keyword.keys(options) -- known do
-      [] ->
-        :ok
-
-      [unknown | _rest] ->
-        raise ArgumentError,
-              "#{where}: unknown option #{inspect(unknown)}. The options are #{Enum.map_join(known, ", ", &inspect/1)}"
-    end
+    check_names!(Keyword.keys(options), Keyword.keys(schema), where)
 
     for {name, {default, type, takes}} <- schema do
       value = Keyword.get(options, name, default)
@@ -57,6 +53,17 @@ defmodule DurableStash.Schema do
     end
   end
 
+  defp check_names!(given, known, where) do
+    if unknown = Enum.find(given, &(&1 not in known)) do
+      raise ArgumentError,
+            "#{where}: unknown option #{inspect(unknown)}. The options are #{Enum.map_join(known, ", ", &inspect/1)}"
+    end
+
+    with [twice | _rest] <- given -- Enum.uniq(given) do
+      raise ArgumentError, "#{where}: the option #{inspect(twice)} is given more than once"
+    end
+  end
+
   @doc "The options as a table in Markdown."
   @spec table(t()) :: String.t()
   def table(schema) do
@@ -69,12 +76,18 @@ defmodule DurableStash.Schema do
     "| option | default | takes |\n|--------|---------|-------|\n#{rows}"
   end
 
-  defp valid?(:positive, value), do: is_integer(value) and value > 0
-  defp valid?(:natural, value), do: is_integer(value) and value >= 0
+  defp valid?(:positive, value), do: valid?({:positive, @max_integer}, value)
+  defp valid?(:natural, value), do: valid?({:natural, @max_integer}, value)
+  defp valid?({:positive, max}, value), do: is_integer(value) and value in 1..max//1
+  defp valid?({:natural, max}, value), do: is_integer(value) and value in 0..max//1
   defp valid?(:boolean, value), do: is_boolean(value)
   defp valid?(:string, value), do: is_binary(value) and value != "" and String.valid?(value)
+  defp valid?(:hidden, value), do: valid?(:string, value)
   defp valid?(:atom, value), do: is_atom(value) and value not in [nil, true, false]
-  defp valid?(:secret, [_ | _] = secrets), do: Enum.all?(secrets, &valid_secret?/1)
+
+  defp valid?(:secret, [_ | _] = secrets),
+    do: not List.improper?(secrets) and Enum.all?(secrets, &valid_secret?/1)
+
   defp valid?(:secret, secret), do: valid_secret?(secret)
   defp valid?(:any, _value), do: true
   defp valid?({:in, values}, value), do: value in values
@@ -91,9 +104,17 @@ defmodule DurableStash.Schema do
   defp shown(:secret, secret) when is_binary(secret), do: "a binary of #{byte_size(secret)} bytes"
   defp shown(:secret, []), do: "an empty list"
 
-  defp shown(:secret, [_ | _] = secrets),
-    do: "[" <> Enum.map_join(secrets, ", ", &shown(:secret, &1)) <> "]"
+  defp shown(:secret, [_ | _] = secrets) do
+    if List.improper?(secrets),
+      do: "an improper list",
+      else: "[" <> Enum.map_join(secrets, ", ", &shown(:secret, &1)) <> "]"
+  end
 
-  defp shown(:secret, _secret), do: "something else"
+  defp shown(type, _secret) when type in [:secret, :hidden], do: "something else"
+  defp shown(type, value) when type in [:positive, :natural], do: shown({type, @max_integer}, value)
+
+  defp shown({sign, max}, value) when sign in [:positive, :natural] and is_integer(value) and value > max,
+    do: "#{value}, and the most is #{max}"
+
   defp shown(_type, value), do: inspect(value)
 end

@@ -30,7 +30,7 @@ defmodule DurableStash.Session do
           vsn: pos_integer(),
           tab: String.t(),
           mount: Tab.mount() | :again,
-          mounted_at: non_neg_integer(),
+          epoch: non_neg_integer() | nil,
           stores_tab: boolean(),
           minted: boolean()
         }) :: {:ok, t()} | {:error, Error.t()}
@@ -40,6 +40,20 @@ defmodule DurableStash.Session do
          {:ok, resource} <-
            Engine.native(fn -> Native.session_open(engine.resource, claim) end) do
       {:ok, %__MODULE__{engine: engine, resource: resource}}
+    end
+  end
+
+  @doc """
+  Where the handle's mount stands among those of its tab, for the handle that is opened `:again`. None before the engine
+  has heard of it.
+  """
+  @spec epoch(t() | nil) :: non_neg_integer() | nil
+  def epoch(nil), do: nil
+
+  def epoch(%__MODULE__{resource: resource}) do
+    case Engine.native(fn -> Native.session_epoch(resource) end) do
+      {:error, _error} -> nil
+      epoch -> epoch
     end
   end
 

@@ -24,6 +24,11 @@ defmodule DurableStash.Telemetry do
   | event                              | measurements | metadata |
   |------------------------------------|--------------|----------|
   | `[:durable_stash, :refused_value]` | `count`: 1   | the common ones, `key`, `kind` (`:invalid_value` or `:too_large`), `error` whose message has the path to the culprit |
+  | `[:durable_stash, :unsaved]`       | `count` of failures since the last look | the common ones: a LiveView noticed that writes of its own failed; what it keeps is sent again |
+
+  In that path the keys of maps are data of your own making. Those that are identifiers (`settings.items[3].at`) are shown,
+  atom or text alike; all other text keys are `[…]`, here, in logs and in what `DurableStash.flush/2` returns. Only the
+  exception of `on_invalid_value: :raise` has the whole path. Do not name keys after visitors where that matters.
 
   ## What an engine does
 
@@ -92,6 +97,19 @@ defmodule DurableStash.Telemetry do
       {:refused_value, context.view, key, error.kind},
       :error,
       "#{inspect(context.view)} did not stash the assign #{inspect(key)}: #{error.message}"
+    )
+  end
+
+  @doc false
+  @spec unsaved(Context.t(), failures :: pos_integer()) :: :ok
+  def unsaved(context, failures) do
+    :telemetry.execute([:durable_stash, :unsaved], %{count: failures}, common(context))
+
+    Log.once_a_minute(
+      {:unsaved, context.view},
+      :error,
+      "writes of #{inspect(context.view)} failed and are not saved: the store refused them, did not take them within " <>
+        "max_unsaved_age, or they are too large. What its LiveView keeps is sent again"
     )
   end
 

@@ -19,6 +19,8 @@ defmodule DurableStash.Write do
   def stash(%Context{tab: %{mount: :dead}}, _assigns), do: :unchanged
 
   def stash(%Context{} = context, assigns) do
+    context = Context.mounted(context, assigns)
+
     case Context.ready(context) do
       {:ok, ready} ->
         send_changed(context, ready, changed(ready, assigns))
@@ -35,10 +37,10 @@ defmodule DurableStash.Write do
   def reset(%Context{} = context) do
     Telemetry.span(:reset, context, fn ->
       with {:ok, ready} <- Context.ready(context),
-           {:ok, context} <- send_reset(%{ready | reset: :unsent}) do
+           {:ok, context} <- send_reset(Context.found(%{ready | reset: :unsent})) do
         {{:written, %{context | error: nil}}, %{}, %{result: :accepted}}
       else
-        {:error, error, context} -> not_accepted(error, %{context | reset: :unsent})
+        {:error, error, context} -> not_accepted(error, Context.found(%{context | reset: :unsent}))
       end
     end)
   end
@@ -62,8 +64,9 @@ defmodule DurableStash.Write do
     end
   end
 
-  defp changed(%Context{options: options, kept: kept}, assigns) do
-    {Delta.changed(options.session_keys, assigns, kept), Delta.changed(options.tab_keys, assigns, kept)}
+  defp changed(%Context{options: options} = context, assigns) do
+    known = Context.known(context)
+    {Delta.changed(options.session_keys, assigns, known), Delta.changed(options.tab_keys, assigns, known)}
   end
 
   # Where nothing differs from what was accepted, nothing is owed, whatever went wrong before.
@@ -105,7 +108,8 @@ defmodule DurableStash.Write do
         sent = session ++ tab
         refused = refused(sent, refusals)
         report(context, refused)
-        {:ok, Context.accepted(context, sent, refused), refused}
+        discreet = Map.new(refused, fn {key, error} -> {key, Error.discreet(error)} end)
+        {:ok, Context.accepted(context, sent, discreet), refused}
 
       {:error, error} ->
         Context.failed(context, error)
@@ -123,7 +127,7 @@ defmodule DurableStash.Write do
 
   defp report(context, refused) do
     for {key, error} <- refused do
-      Telemetry.refused_value(context, key, error)
+      Telemetry.refused_value(context, key, Error.discreet(error))
 
       if context.session.engine.on_invalid_value == :raise do
         raise ArgumentError,

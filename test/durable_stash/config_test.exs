@@ -93,6 +93,14 @@ defmodule DurableStash.ConfigTest do
         {"an unknown option", [bucket: "b"], ~r/unknown option :bucket. The options are :backend, :secret/},
         {"a ttl that is text", [ttl: "30 days"], ~r/:ttl takes a positive number of milliseconds, got: "30 days"/},
         {"a ttl of 0", [ttl: 0], ~r/:ttl takes a positive number/},
+        {"a ttl beyond a century", [ttl: 4_000_000_000_000], ~r/:ttl takes a positive number.*and the most is/},
+        {"a time that no timer takes", [recover_timeout: 4_294_967_296],
+         ~r/:recover_timeout takes.*got: 4294967296, and the most is 4000000000/},
+        {"a shutdown_timeout without room for its margin", [shutdown_timeout: 4_294_967_295],
+         ~r/:shutdown_timeout takes/},
+        {"a size that no machine has", [max_value_bytes: 18_446_744_073_709_551_616], ~r/:max_value_bytes takes/},
+        {"a crowd of threads", [worker_threads: 257], ~r/:worker_threads takes.*the most is 256/},
+        {"an option given twice", [ttl: 1, ttl: 2], ~r/the option :ttl is given more than once/},
         {"a negative flush_after", [flush_after: -1], ~r/:flush_after takes a number of milliseconds/},
         {"a float", [recover_timeout: 3.0], ~r/:recover_timeout takes a positive number of milliseconds, got: 3.0/},
         {"a boolean that is none", [single_writer: :yes], ~r/:single_writer takes a boolean, got: :yes/},
@@ -141,6 +149,26 @@ defmodule DurableStash.ConfigTest do
       assert error.message =~ "the option :secret takes a binary of at least 32 bytes"
       assert error.message =~ "got: " <> shown
       refute error.message =~ "hunter2"
+    end
+  end
+
+  test "a wrong shape that may hold a secret is not shown" do
+    for options <- [
+          %{secret: "hunter2"},
+          [:hunter2],
+          [secret: [@secret | "hunter2"]],
+          [secret: @secret, backend: {:s3, %{secret_access_key: "hunter2"}}],
+          [secret: @secret, backend: {:s3, [bucket: "b", access_key_id: "id", secret_access_key: ~c"hunter2"]}],
+          [secret: @secret, backend: {:s3, [bucket: "b", session_token: :hunter2]}],
+          [secret: @secret, backend: {:s3, [bucket: "b", endpoint: ~c"https://hunter2@host"]}],
+          [secret: @secret, backend: {:s3, "hunter2", []}],
+          [secret: @secret, backend: %{secret_access_key: "hunter2"}],
+          [secret: @secret, backend: {DurableStash.TestBackend, %{name: "hunter2"}}],
+          [secret: @secret, backend: [s3: [secret_access_key: "hunter2"]]]
+        ] do
+      error = assert_raise ArgumentError, fn -> Config.new!(options) end
+      refute error.message =~ "hunter2"
+      refute error.message =~ inspect(~c"hunter2")
     end
   end
 

@@ -53,6 +53,53 @@ defmodule DurableStash.EngineTest do
       assert {:error, %Error{kind: :engine_down}} = Engine.drain(:no_engine)
     end
 
+    test "its child specification shows no secret", %{engine: engine} do
+      spec = Engine.child_spec(name: engine, secret: secret(), backend: {TestBackend, name: "hunter2"})
+      shown = inspect(spec, limit: :infinity, printable_limit: :infinity) <> to_string(:io_lib.format(~c"~p", [spec]))
+      refute shown =~ "a secret of the tests"
+      refute shown =~ "hunter2"
+      assert %{id: ^engine, shutdown: 25_000} = spec
+    end
+
+    test "fault_73: a timeout that cannot be waited is named, and the engine lives on", %{engine: engine} do
+      for bad <- [:infinity, -1, 1.5, nil, 4_294_967_295] do
+        assert_raise ArgumentError, ~r/drain\/2: the timeout takes/, fn -> Engine.drain(engine, bad) end
+      end
+
+      assert {:ok, {:ready, nil}} = Engine.health(engine)
+    end
+
+    test "an argument that the library does not take is an error of the boundary" do
+      assert {:error, %Error{kind: :engine_down, message: message}} =
+               Engine.native(fn -> Native.engine_stats(:no_engine) end)
+
+      assert message =~ "an argument is not of the type"
+    end
+
+    test "fault_24: a change of health is logged once, with its reason, and so is the way back", %{engine: engine} do
+      told = fn state, reason ->
+        send(
+          engine,
+          {:durable_stash_events,
+           [%{event: :health, measurements: %{count: 1}, metadata: %{state: state, reason: reason}}]}
+        )
+
+        :sys.get_state(engine)
+      end
+
+      log =
+        capture_log(fn ->
+          for _again <- 1..3, do: told.(:degraded, "no route to the bucket")
+          told.(:refusing, "the bucket ignores If-Match")
+          told.(:ready, nil)
+          told.(:ready, nil)
+        end)
+
+      assert [_, _] = String.split(log, "cannot reach its store, and keeps trying: no route to the bucket")
+      assert [_, _] = String.split(log, "refuses writes: the bucket ignores If-Match")
+      assert [_, _] = String.split(log, "is ready again")
+    end
+
     test "its state shows no secret", %{engine: engine} do
       refute inspect(:sys.get_status(engine), limit: :infinity, printable_limit: :infinity) =~
                "a secret of the tests"

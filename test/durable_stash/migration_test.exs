@@ -17,21 +17,21 @@ defmodule DurableStash.MigrationTest do
   end
 
   for {case, migrate, message} <- [
-        {"that raises", quote(do: fn _, _ -> raise "the value is 42" end), ~r/raised RuntimeError in anonymous fn/},
-        {"that throws", quote(do: fn _, _ -> throw(:the_value_is_42) end), ~r/ended with throw/},
-        {"that exits", quote(do: fn _, _ -> exit(:the_value_is_42) end), ~r/ended with exit/},
+        {"that raises", quote(do: fn _, _ -> raise "the value is hunter" end), ~r/raised RuntimeError in anonymous fn/},
+        {"that throws", quote(do: fn _, _ -> throw(:the_value_is_hunter) end), ~r/ended with throw/},
+        {"that exits", quote(do: fn _, _ -> exit(:the_value_is_hunter) end), ~r/ended with exit/},
         {"that matches no clause", quote(do: fn 2, _ -> %{} end), ~r/raised FunctionClauseError/},
-        {"that returns a list", quote(do: fn _, _ -> [a: 42] end), ~r/did not return a map/},
+        {"that returns a list", quote(do: fn _, _ -> [a: "hunter"] end), ~r/did not return a map/},
         {"that returns a struct", quote(do: fn _, _ -> ~D[2026-01-01] end), ~r/did not return a map/},
         {"that returns nil", quote(do: fn _, _ -> nil end), ~r/did not return a map/}
       ] do
     test "fault_40: one #{case} is an error without the stored values" do
       assert {:error, %Error{kind: :invalid_value, message: message}} =
-               Migration.run(unquote(migrate), 1, %{"a" => 42}, 5_000)
+               Migration.run(unquote(migrate), 1, %{"a" => "hunter"}, 5_000)
 
       assert message =~ unquote(Macro.escape(message))
       assert message =~ "what is stored was left as it is"
-      refute message =~ "42"
+      refute message =~ "hunter"
     end
   end
 
@@ -57,6 +57,27 @@ defmodule DurableStash.MigrationTest do
     Process.flag(:trap_exit, true)
     assert {:ok, %{}} = Migration.run(fn _, _ -> %{} end, 1, %{}, 5_000)
     refute_received _anything
+  end
+
+  for {case, migrate} <- [
+        {"whose task raises", quote(do: fn _, _ -> Task.await(Task.async(fn -> raise "no" end)) end)},
+        {"whose linked process dies",
+         quote do
+           fn _, _ ->
+             spawn_link(fn -> exit(:boom) end)
+             receive(do: (:never -> %{}))
+           end
+         end},
+        {"that kills itself", quote(do: fn _, _ -> Process.exit(self(), :kill) end)}
+      ],
+      trap? <- [false, true] do
+    @tag :capture_log
+    test "fault_40: one #{case} is no LiveView's end, and no message of it (trap_exit: #{trap?})" do
+      Process.flag(:trap_exit, unquote(trap?))
+      assert {:error, %Error{message: message}} = Migration.run(unquote(migrate), 1, %{}, 5_000)
+      assert message =~ "was killed"
+      refute_received _anything
+    end
   end
 
   test "ends with the LiveView that waits for it" do

@@ -737,6 +737,7 @@ defmodule DurableStash.NativeTest do
         vsn: 1,
         tab: "tab",
         mount: :fresh,
+        epoch: nil,
         stores_tab: true,
         minted: false,
         max_value_bytes: @megabyte
@@ -825,6 +826,7 @@ defmodule DurableStash.NativeTest do
       session_recover: [session, id()],
       session_flush: [session, id()],
       session_status: [session],
+      session_epoch: [session],
       session_watch: [session, nil, 1],
       request_cancel: [request],
       json_encode: [1, 1],

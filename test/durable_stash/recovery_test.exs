@@ -229,6 +229,129 @@ defmodule DurableStash.RecoveryTest do
     end
   end
 
+  describe "after a recovery that failed" do
+    @describetag engine: [recover_timeout: 50]
+
+    # A mount that the store did not answer, with what was stored before it.
+    defp mount_in_outage(%{engine: engine, backend: backend}, view) do
+      {lv, page} = Page.mount(Page.open(Page.session()), wide(engine))
+      LiveViewProcess.save(lv, count: 41, theme: "dark", draft: "Dear")
+      LiveViewProcess.close(lv)
+      restart_engine(engine, recover_timeout: 50)
+      TestBackend.stall_gets(backend, 1)
+      {{lv, page}, _log} = with_log(fn -> Page.mount(page, view) end)
+      TestBackend.release(backend)
+      assert LiveViewProcess.recovered(lv) == :error
+      {lv, page}
+    end
+
+    defp wide(engine, stash \\ [], options \\ [assigns: [count: 0, theme: "light", draft: ""]]),
+      do: view(engine, [stored_keys: [:count, :theme, draft: :reconnect]] ++ stash, options)
+
+    defp stored(engine, page) do
+      {lv, _page} = Page.mount(page, wide(engine))
+      Map.take(LiveViewProcess.assigns(lv), [:count, :theme, :draft])
+    end
+
+    test "the next stash leaves what did not change as it is stored", %{engine: engine} = context do
+      {lv, page} = mount_in_outage(context, wide(engine))
+      LiveViewProcess.save(lv, count: 1)
+      assert LiveViewProcess.status(lv) == :saved
+      assert stored(engine, page) == %{count: 1, theme: "dark", draft: "Dear"}
+    end
+
+    test "a stash without a change stores nothing", %{engine: engine, backend: backend} = context do
+      {lv, page} = mount_in_outage(context, wide(engine))
+      before = TestBackend.dump(backend)
+      LiveViewProcess.save(lv, [])
+      assert TestBackend.dump(backend) == before
+      assert stored(engine, page) == %{count: 41, theme: "dark", draft: "Dear"}
+    end
+
+    test "auto_stash after the first render stores no default, and then what changes",
+         %{engine: engine, backend: backend} = context do
+      {lv, page} = mount_in_outage(context, wide(engine, auto_stash: true))
+      assert LiveViewProcess.flush(lv) == :ok
+      LiveViewProcess.assign(lv, theme: "blue")
+      assert LiveViewProcess.flush(lv) == :ok
+      assert %{gets: _, commits: 2} = TestBackend.counts(backend)
+      assert stored(engine, page) == %{count: 41, theme: "blue", draft: "Dear"}
+    end
+
+    for auto_stash <- [false, true] do
+      test "what the mount assigns only then are defaults too (auto_stash: #{auto_stash})",
+           %{engine: engine} = context do
+        defaults = &Phoenix.Component.assign(&1, count: 0, theme: "light", draft: "")
+        {lv, page} = mount_in_outage(context, wide(engine, [auto_stash: unquote(auto_stash)], mount: defaults))
+        LiveViewProcess.save(lv, count: 1)
+        assert stored(engine, page) == %{count: 1, theme: "dark", draft: "Dear"}
+      end
+    end
+
+    test "a key that was sent goes out again, even as the default that it was", %{engine: engine} = context do
+      {lv, page} = mount_in_outage(context, wide(engine))
+      LiveViewProcess.save(lv, count: 1)
+      LiveViewProcess.save(lv, count: 0)
+      assert stored(engine, page) == %{count: 0, theme: "dark", draft: "Dear"}
+    end
+
+    test "an engine's restart sends no default", %{engine: engine} = context do
+      {lv, page} = mount_in_outage(context, wide(engine))
+      LiveViewProcess.save(lv, count: 1)
+      restart_engine(engine)
+      LiveViewProcess.save(lv, [])
+      assert stored(engine, page) == %{count: 1, theme: "dark", draft: "Dear"}
+    end
+
+    test "a reset makes the defaults ours to store", %{engine: engine} = context do
+      {lv, page} = mount_in_outage(context, wide(engine))
+      LiveViewProcess.reset(lv)
+      LiveViewProcess.save(lv, [])
+      assert stored(engine, page) == %{count: 0, theme: "light", draft: ""}
+    end
+
+    test "another try that succeeds ends it", %{engine: engine} = context do
+      {lv, page} = mount_in_outage(context, wide(engine))
+      assert :recovered = LiveViewProcess.run(lv, &LiveStash.recover_state/1)
+      LiveViewProcess.save(lv, count: 42, theme: "light")
+      assert stored(engine, page) == %{count: 42, theme: "light", draft: "Dear"}
+    end
+
+    @tag engine: []
+    test "one that failed in an event does not hold back what this LiveView stashed", context do
+      %{engine: engine, backend: backend} = context
+      {lv, page} = Page.mount(Page.open(Page.session()), wide(engine))
+      LiveViewProcess.save(lv, count: 1)
+      restart_engine(engine, recover_timeout: 50)
+      TestBackend.reset(backend)
+      TestBackend.deny_gets(backend, 1)
+      with_log(fn -> assert :error = LiveViewProcess.run(lv, &LiveStash.recover_state/1) end)
+      LiveViewProcess.save(lv, [])
+      assert stored(engine, page) == %{count: 1, theme: "light", draft: ""}
+    end
+
+    @tag engine: []
+    test "a migration that failed leaves the new version empty until a key changes", context do
+      %{engine: engine, backend: backend} = context
+      {lv, page} = Page.mount(Page.open(Page.session()), v1(engine))
+      LiveViewProcess.save(lv, count: 1, draft: "old")
+      broken = v2(engine, migrate: fn _, _ -> raise "no" end, auto_stash: true)
+      {{lv, page}, _log} = with_log(fn -> Page.mount(page, broken) end)
+      assert LiveViewProcess.flush(lv) == :ok
+      refute Map.has_key?(views(backend), "2")
+      LiveViewProcess.close(lv)
+
+      {lv, page} = Page.mount(page, v2(engine, migrate: &migrate/2))
+      assert %{total: 1, text: "old"} = LiveViewProcess.assigns(lv)
+      LiveViewProcess.close(lv)
+
+      {{lv, _page}, _log} = with_log(fn -> Page.mount(page, broken) end)
+      LiveViewProcess.save(lv, total: 5)
+      assert %{"2" => %{"data" => data}} = views(backend)
+      assert data == %{"total" => 5}
+    end
+  end
+
   describe "objects that are no documents of ours" do
     setup %{engine: engine, backend: backend} do
       {lv, page} = Page.mount(Page.open(Page.session()), v1(engine))

@@ -11,6 +11,7 @@ defmodule DurableStash.SessionTest do
       vsn: 1,
       tab: "tab",
       mount: :fresh,
+      epoch: nil,
       stores_tab: true,
       minted: false
     }

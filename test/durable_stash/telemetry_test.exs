@@ -61,6 +61,52 @@ defmodule DurableStash.TelemetryTest do
     assert log =~ "ensure_session_id"
   end
 
+  @tag engine: [max_document_bytes: 1_000]
+  test "writes that failed are told when the LiveView notices, and logged once a minute", %{engine: engine} do
+    observe(engine, [[:durable_stash, :unsaved]])
+    view = view(engine, [stored_keys: [:a, :b]], assigns: [a: "", b: ""], view: __MODULE__.UnsavedLive)
+
+    log =
+      capture_log(fn ->
+        for _visitor <- 1..3 do
+          {lv, _page} = Page.mount(Page.open(Page.session()), view)
+          LiveViewProcess.save(lv, a: String.duplicate("a", 600))
+          LiveViewProcess.stash(lv, b: String.duplicate("b", 600))
+          assert {:error, %Error{kind: :too_large}} = LiveViewProcess.flush(lv)
+          assert LiveViewProcess.save(lv, b: "small") == :ok
+        end
+      end)
+
+    assert_received {:telemetry, [:durable_stash, :unsaved], %{count: 1},
+                     %{view: __MODULE__.UnsavedLive, mount: :fresh}}
+
+    assert [_before, _after] = String.split(log, "UnsavedLive failed and are not saved")
+  end
+
+  test "keys of maps that are no identifiers are in neither logs nor events", %{engine: engine, page: page} do
+    observe(engine, @spans ++ [[:durable_stash, :refused_value]])
+    view = view(engine, [stored_keys: [:cards]], assigns: [cards: nil], view: __MODULE__.KeysLive)
+
+    log =
+      capture_log(fn ->
+        {lv, _page} = Page.mount(page, view)
+
+        for cards <- [
+              %{"4111 1111" => %{at: {1}}},
+              %{"a\n\"4111 1111" => {1}},
+              %{:"4111" => 1, "4111" => 2}
+            ] do
+          LiveViewProcess.stash(lv, cards: cards)
+          LiveViewProcess.flush(lv)
+        end
+      end)
+
+    assert log =~ "cards[…].at: a tuple is not JSON-safe"
+    seen = inspect([received(), log], limit: :infinity, printable_limit: :infinity)
+    refute seen =~ "4111 1111"
+    refute log =~ ~S( "4111")
+  end
+
   test "the engine tells of commits", %{engine: engine, view: view, page: page} do
     observe(engine, [[:durable_stash, :commit]])
     {lv, _page} = Page.mount(page, view)

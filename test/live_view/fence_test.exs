@@ -62,6 +62,19 @@ defmodule DurableStash.LiveView.FenceTest do
     assert %{"count" => "1", "draft" => "new"} = page |> Page.connect() |> Page.shown()
   end
 
+  test "a zombie is refused though the engine restarted before the rejoin", context do
+    %{zombie: zombie, engine: engine} = context
+    restart_engine(engine)
+    page = zombie |> Page.connect() |> Page.save(%{"draft" => "new"})
+
+    zombie = zombie |> Page.stash(%{"count" => 100, "draft" => "undead"}) |> Page.send_event("flush")
+    assert %{"flushed" => "superseded"} = Page.shown(zombie)
+    Page.save(page, %{"theme" => "dark"})
+
+    assert %{"count" => "1", "theme" => "dark", "draft" => "new"} =
+             page |> Page.connect() |> Page.shown()
+  end
+
   test "a zombie on another node is refused once its successor has written", context do
     %{browser: browser, store: store} = context
     other_node = SomeApp.OtherNode

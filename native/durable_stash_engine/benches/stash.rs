@@ -11,7 +11,9 @@ use durable_stash_engine::{
 
 fn open(engine: &Engine, sid: &str) -> Handle {
     let slot = Slot { view: View::new("Elixir.CartLive"), vsn: Vsn(1), tab: TabId::new("tab") };
-    engine.open(Open { sid, secrets: None, slot, mount: Mount::Fresh, stores_tab: false, minted: false }).unwrap()
+    engine
+        .open(Open { sid, secrets: None, slot, mount: Mount::Fresh, epoch: None, stores_tab: false, minted: false })
+        .unwrap()
 }
 
 fn entries(round: u64) -> Vec<(Key, Json)> {
@@ -56,7 +58,7 @@ fn stash_workloads(c: &mut Criterion) {
             handles.iter().for_each(flush);
         });
     });
-    c.bench_function("a dead mount of a new visitor", |b| {
+    c.bench_function("a mount comes and goes", |b| {
         b.iter(|| {
             round += 1;
             drop(open(&engine, "a visitor"));

@@ -54,6 +54,8 @@ pub(crate) struct Driver {
     /// When a LiveView last asked for something (monotonic ms).
     last_asked: u64,
     draining: bool,
+    /// A mount has claimed its tab, or has seen the document: epochs may have changed.
+    claims_moved: bool,
     end: End,
     _task: Task,
 }
@@ -89,6 +91,7 @@ impl Driver {
             share: shared.budget.empty_share(),
             last_asked: shared.clock.now().mono,
             draining: false,
+            claims_moved: false,
             // Whatever ends it without saying how is an error of ours.
             end: End::Crashed("the task was dropped".to_owned()),
             _task: task,
@@ -146,6 +149,7 @@ impl Driver {
                 self.carry_out();
             }
             self.share.resize(self.session.unsaved_bytes());
+            self.tell_epochs();
             self.forget_released();
         });
         // The session is dropped after a panic, so that nobody sees what it left half done.
@@ -164,6 +168,7 @@ impl Driver {
     fn take(&mut self, input: Input, now: Now) {
         match input {
             Input::Claim { handle, command } => {
+                self.claims_moved = true;
                 self.handles.insert(handle.claim, handle);
                 self.last_asked = now.mono;
                 self.session.command(now, command);
@@ -248,6 +253,7 @@ impl Driver {
                 self.shared.observer.happened(EngineEvent::Superseded { session: self.cell.key().tag() });
             }
             Notice::Read { request, answer } => {
+                self.claims_moved = true;
                 up(&counters.reads);
                 if let Some(reply) = self.reads.remove(&request) {
                     reply.answer(answer.map_err(Error::from));
@@ -294,6 +300,18 @@ impl Driver {
         }
     }
 
+    /// A handle brings its epoch back if the engine is restarted under its LiveView.
+    fn tell_epochs(&mut self) {
+        if !std::mem::take(&mut self.claims_moved) {
+            return;
+        }
+        for handle in self.handles.values() {
+            if let Some(epoch) = self.session.epoch(handle.claim) {
+                handle.stand_at(epoch.0);
+            }
+        }
+    }
+
     /// A handle that is gone is kept until its last write has an outcome.
     fn forget_released(&mut self) {
         let handles = &mut self.handles;
@@ -331,8 +349,7 @@ impl Driver {
         let fence = || {
             // Before anybody can wake a successor: it must not use a number of ours again.
             shared.seq_floor.fetch_max(session.last_seq(), Relaxed);
-            let blank = Session::new(shared.writer, shared.policy.clone(), Start::default());
-            std::mem::replace(session, blank).into_fence()
+            session.fence().clone()
         };
         shared.registry.retire(cell, || inputs.is_empty(), fence)
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use durable_stash_machine::slice::Epoch;
 use durable_stash_machine::{ClaimId, Command, Policy, Slot, WriterId};
 use tokio::sync::watch;
 
@@ -42,6 +43,9 @@ pub struct Open<'a> {
     pub slot: Slot,
     /// What kind of mount it is.
     pub mount: Mount,
+    /// For `Mount::Again`: where the mount stood, as [`Handle::epoch`] told. None says that it never came to a claim,
+    /// and so stands behind every other.
+    pub epoch: Option<u64>,
     /// The view has `:reconnect` keys.
     pub stores_tab: bool,
     /// The sid was minted in this very request: there can be nothing stored yet.
@@ -59,10 +63,7 @@ pub enum Mount {
     Rejoin,
     /// No mount: the LiveView lives on and opens its session anew, since the engine was restarted or has lost it. It
     /// takes its tab again unless that has mounted since.
-    Again {
-        /// When the LiveView mounted, in ms since the epoch.
-        mounted_at: u64,
-    },
+    Again,
 }
 
 /// What became of the sessions when the engine stopped.
@@ -156,11 +157,12 @@ impl Engine {
         let slot = Arc::new(open.slot);
         let stores_tab = open.stores_tab;
         let claims = |fresh| Command::Claim { claim, slot: slot.clone(), fresh, stores_tab };
+        let epoch = Epoch(open.epoch.unwrap_or(0));
         let command = match open.mount {
             Mount::Dead => None,
             Mount::Fresh => Some(claims(true)),
             Mount::Rejoin => Some(claims(false)),
-            Mount::Again { mounted_at } => Some(Command::Reclaim { claim, slot: slot.clone(), stores_tab, mounted_at }),
+            Mount::Again => Some(Command::Reclaim { claim, slot: slot.clone(), stores_tab, epoch }),
         };
         let claimed = command.is_some();
         let input = command.map(|command| Input::Claim { handle: state.clone(), command });
@@ -272,7 +274,9 @@ impl Shared {
         Ok(())
     }
 
-    fn drive(self: &Arc<Self>, wake: Option<Wake>, minted: bool) {
+    /// Starts the driver that an input has woken. No lock may be held: where the runtime is gone, the driver ends here
+    /// and now, and tells everybody.
+    pub(crate) fn drive(self: &Arc<Self>, wake: Option<Wake>, minted: bool) {
         if let Some(wake) = wake {
             self.runtime.spawn(Driver::new(self.clone(), wake, minted).run());
         }

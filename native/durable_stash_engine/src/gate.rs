@@ -134,7 +134,8 @@ impl Gate {
         let health = Health { state, reason };
         let changed = {
             let mut present = self.health.lock();
-            let changed = *present != health;
+            // The reason may tell of the latest try; only another state is news.
+            let changed = present.state != health.state;
             present.clone_from(&health);
             changed
         };

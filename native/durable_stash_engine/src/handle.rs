@@ -132,6 +132,12 @@ impl Handle {
         self.state.status()
     }
 
+    /// Where this LiveView's mount stands among all mounts of its tab, once the session has heard of it. Good beyond the
+    /// engine's end: the LiveView hands it to the next one (`Open::epoch`).
+    pub fn epoch(&self) -> Option<u64> {
+        self.state.epoch()
+    }
+
     /// Has every change of the standing told to `watcher`, in place of the one before.
     pub fn watch(&self, watcher: Option<Watcher>) {
         self.state.watch(watcher);
@@ -162,14 +168,15 @@ impl Handle {
             let (unsaved, limit) = (shared.budget.taken(), shared.budget.limit());
             return Err(Failure::Overloaded { unsaved, limit }.into());
         };
-        let op = self.state.accept(|op| {
+        let (op, wake) = self.state.accept(|op| {
             let input = Input::Write { handle: self.state.clone(), command: command(op), share };
-            shared.send(&self.cell, input, self.minted)?;
+            let wake = shared.registry.send(&self.cell, input)?;
             // Before the driver can settle it: what is counted off must have been counted.
             up(&shared.counters.unsaved_ops);
             up(&shared.counters.accepted_ops);
-            Ok(())
+            Ok(wake)
         })?;
+        shared.drive(wake, self.minted);
         Ok(op)
     }
 }

@@ -180,7 +180,7 @@ impl Probe<'_> {
             | PutOutcome::Gone
             | PutOutcome::Busy
             | PutOutcome::Written(_)
-            | PutOutcome::Refused(Refusal::TooLarge)
+            | PutOutcome::Refused(Refusal::TooLarge | Refusal::NotSent)
             | PutOutcome::Unknown { .. } => Finding::Inconclusive(trouble_sentence(self.store)),
         }
     }

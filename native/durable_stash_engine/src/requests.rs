@@ -37,21 +37,26 @@ impl Requests {
         up(&self.counters.gets);
         let answer = self.in_turn(self.store.get(name, unless)).await;
         let outcome = answer.unwrap_or(GetOutcome::Unavailable { retry_after: None });
-        self.note(!matches!(outcome, GetOutcome::Unavailable { .. }));
+        self.note(!matches!(outcome, GetOutcome::Unavailable { .. } | GetOutcome::Denied));
         outcome
     }
 
     pub(crate) async fn put(&self, name: &ObjectName, body: Bytes, precondition: &Precondition) -> PutOutcome {
         match self.gate.admit(self.attempt_timeout).await {
             Admission::Go => {}
-            // Nothing has left; "unknown" has the machine look and try again, within its own deadlines.
-            Admission::Later => return PutOutcome::Unknown { retry_after: None },
+            Admission::Later => return PutOutcome::Refused(Refusal::NotSent),
             Admission::Never => return PutOutcome::Refused(Refusal::Unsupported),
         }
+        // What waits for its turn for as long as a request may take has not left, and the machine decides anew.
+        let Ok(turn) = tokio::time::timeout(self.attempt_timeout, self.turns.acquire()).await else {
+            return PutOutcome::Refused(Refusal::NotSent);
+        };
         up(&self.counters.puts);
-        let answer = self.in_turn(self.store.put(name, body, precondition)).await;
+        let _in_flight = InFlight::begin(&self.counters);
+        let answer = tokio::time::timeout(self.attempt_timeout, self.store.put(name, body, precondition)).await;
+        drop(turn);
         let outcome = answer.unwrap_or(PutOutcome::Unknown { retry_after: None });
-        self.note(!matches!(outcome, PutOutcome::Unknown { .. }));
+        self.note(!matches!(outcome, PutOutcome::Unknown { .. } | PutOutcome::Refused(Refusal::Denied)));
         outcome
     }
 

@@ -108,7 +108,7 @@ impl Answer {
 
     /// S3 answers 404 and not 412 to an `If-Match` on an object that is gone.
     fn is_vanished(&self, precondition: Option<&Precondition>) -> bool {
-        self.status == 404 && matches!(precondition, Some(Precondition::Matches(_)))
+        self.status == 404 && self.names_the_object() && matches!(precondition, Some(Precondition::Matches(_)))
     }
 
     /// 409 ConditionalRequestConflict: another conditional write is under way, on update and on create (fault 9).
@@ -117,7 +117,12 @@ impl Answer {
     }
 
     fn is_missing_object(&self) -> bool {
-        self.status == 404 && !self.is_about_the_bucket()
+        self.status == 404 && self.names_the_object()
+    }
+
+    /// Said by the store, of the object. A 404 without its code is a proxy's word, and that knows nothing of objects.
+    fn names_the_object(&self) -> bool {
+        self.code.as_deref() == Some("NoSuchKey")
     }
 
     /// A bucket that is missing says nothing about objects: it may be made while we wait (fault 16).
@@ -154,7 +159,7 @@ impl Answer {
 
     /// The store does not understand the request, or not its conditions: it will not as it stands (fault 14).
     fn is_unsupported(&self) -> bool {
-        self.status == 501 || (400..500).contains(&self.status)
+        self.status == 501 || ((400..500).contains(&self.status) && self.status != 404)
     }
 }
 
@@ -244,7 +249,7 @@ mod tests {
         assert_eq!(put(&answer(412)), PutOutcome::Moved);
         assert_eq!(create(&answer(412)), PutOutcome::Moved);
         assert_eq!(create(&answer(304)), PutOutcome::Moved);
-        assert_eq!(put(&answer(404)), PutOutcome::Gone);
+        assert_eq!(put(&coded(404, "NoSuchKey")), PutOutcome::Gone);
         assert_eq!(put(&answer(409)), PutOutcome::Busy);
         assert_eq!(create(&coded(409, "OperationAborted")), PutOutcome::Busy);
         for status in [401, 403] {
@@ -274,6 +279,13 @@ mod tests {
         assert_eq!(get_failure(Some(&coded(404, "NoSuchKey"))), GetOutcome::Missing);
         assert_eq!(get_failure(Some(&coded(404, "NoSuchBucket"))), GetOutcome::Unavailable { retry_after: None });
         assert_eq!(get_failure(Some(&coded(301, "PermanentRedirect"))), GetOutcome::Unavailable { retry_after: None });
+    }
+
+    #[test]
+    fn fault_22_a_404_that_the_store_did_not_sign_says_nothing() {
+        assert_eq!(get_failure(Some(&answer(404))), GetOutcome::Unavailable { retry_after: None });
+        assert_eq!(put(&answer(404)), UNKNOWN);
+        assert_eq!(create(&answer(404)), UNKNOWN);
     }
 
     #[test]

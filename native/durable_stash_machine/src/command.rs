@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::slice::{Json, Key, Slot};
+use crate::slice::{Epoch, Json, Key, Slot};
 
 /// One mounted LiveView's standing with its tab. The engine numbers them and never reuses a number in a run, so
 /// that a LiveView whose tab has mounted again is told from its successor.
@@ -38,8 +38,8 @@ pub enum Command {
         slot: Arc<Slot>,
         /// The view has `:reconnect` keys.
         stores_tab: bool,
-        /// When its LiveView mounted, in ms since the epoch.
-        mounted_at: u64,
+        /// Where its mount stood, as `Session::epoch` told.
+        epoch: Epoch,
     },
     /// Set these keys. All of them or none.
     Merge {

@@ -10,6 +10,7 @@ use crate::limits::Now;
 use crate::notice::{Conflict, Incident, Notice, Outcome};
 use crate::phase::{Flight, Frozen};
 use crate::session::Session;
+use crate::write_id::WriteId;
 
 impl Session {
     /// Pending becomes frozen: from here on it has a number and nothing is added to it.
@@ -62,7 +63,7 @@ impl Session {
             PutOutcome::Gone => self.lost(now, &mut frozen, Conflict::Gone),
             PutOutcome::Busy => self.lost(now, &mut frozen, Conflict::Busy),
             // Credentials may recover, and nothing has happened: the same again, later.
-            PutOutcome::Refused(Refusal::Denied) => {
+            PutOutcome::Refused(Refusal::Denied | Refusal::NotSent) => {
                 frozen.is_denied = true;
                 frozen.flight = Flight::Ready { at: self.retry_at(now, &mut frozen, None) };
             }
@@ -118,6 +119,11 @@ impl Session {
                 self.happened(Incident::Resolved { saved: false });
                 frozen.flight = Flight::Ready { at: at.max(now.mono) };
             }
+            // They may have been applied and overwritten so long ago that the object no longer remembers: building them
+            // anew could apply them twice, over what came after.
+            (Flight::Ready { .. } | Flight::Resolving { .. }, Some(false)) if self.may_be_forgotten(&frozen) => {
+                return self.fail(&frozen, ErrorKind::Unavailable);
+            }
             // What the bytes were built on is no more: they can never be applied. Build them anew on what there is.
             (Flight::Ready { at } | Flight::Resolving { at, .. }, Some(false)) => {
                 frozen.built = None;
@@ -131,6 +137,14 @@ impl Session {
             }
         }
         self.frozen = Some(frozen);
+    }
+
+    /// Whether `applied` could have lost the batch's entry by age or by number, on whatever clock it was pruned.
+    fn may_be_forgotten(&self, frozen: &Frozen) -> bool {
+        let (Some(built), Some(stored)) = (&frozen.built, self.base.stored()) else { return false };
+        let age = stored.header.touched_at.saturating_sub(built.header.touched_at);
+        let is_crowded = stored.header.applied.len() >= self.policy.applied_max;
+        frozen.may_land && (age >= self.policy.applied_age_ms || is_crowded)
     }
 
     /// Whether bytes that were built for this precondition may still be applied.
@@ -148,6 +162,10 @@ impl Session {
     pub(crate) fn insist(&mut self, now: Now, attempt: Attempt, stored: Stored) {
         let Some(frozen) = &mut self.frozen else { return };
         if matches!(frozen.flight, Flight::Resolving { after, .. } if attempt > after) {
+            if stored.header.contains(WriteId { writer: self.writer, seq: frozen.seq }) {
+                self.base = Base::Stored(stored);
+                return self.settle_by_base(now, attempt);
+            }
             frozen.built = None;
             frozen.insisted = Some(Box::new(stored));
             frozen.flight = Flight::Ready { at: now.mono };

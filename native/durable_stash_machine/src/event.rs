@@ -78,6 +78,8 @@ pub enum PutOutcome {
 /// Why the store refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {
+    /// It never left: no turn among the requests in flight came, or writes are held back.
+    NotSent,
     /// 401, 403: credentials, which may recover.
     Denied,
     /// 400, 501: the request is not understood.

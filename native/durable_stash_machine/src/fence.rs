@@ -26,8 +26,6 @@ pub(crate) struct Holder {
     pub(crate) claim: ClaimId,
     /// Where the claim stands among all nodes' claims of this tab.
     pub(crate) epoch: Epoch,
-    /// When its LiveView mounted, in ms since the epoch: where it stands among this node's.
-    mounted_at: u64,
     /// The view has `:reconnect` keys.
     pub(crate) stores_tab: bool,
     /// The mount was fresh: the tab is to be emptied with its first write.
@@ -58,8 +56,7 @@ impl Fence {
         let epoch = Epoch::after(previous.map(|holder| holder.epoch).max(stored), wall);
         // A rejoin after a fresh mount that never wrote inherits the emptying: it is still to be done.
         let starts_fresh = stores_tab && (fresh || previous.is_some_and(|holder| holder.starts_fresh));
-        let holder =
-            Holder { claim, epoch, mounted_at: wall, stores_tab, starts_fresh, has_written: false, is_gone: false };
+        let holder = Holder { claim, epoch, stores_tab, starts_fresh, has_written: false, is_gone: false };
         let previous = self.holders.insert(slot.clone(), holder).filter(|holder| !holder.is_gone);
         let loser = previous.map(|holder| holder.claim).filter(|loser| *loser != claim);
         self.superseded.extend(loser);
@@ -73,17 +70,15 @@ impl Fence {
         claim: ClaimId,
         slot: &Arc<Slot>,
         stores_tab: bool,
-        mounted_at: u64,
+        epoch: Epoch,
     ) -> Option<ClaimId> {
         let previous = self.holders.get(slot);
-        if previous.is_some_and(|holder| !holder.is_gone && holder.mounted_at > mounted_at) {
+        if previous.is_some_and(|holder| !holder.is_gone && holder.epoch > epoch) {
             self.superseded.insert(claim);
             return Some(claim);
         }
-        // What it stored under its first claim, which came a little after its mount, must not fence it off.
-        let epoch = Epoch(mounted_at.saturating_add(CLAIM_LATENCY_MS));
         let starts_fresh = stores_tab && previous.is_some_and(|holder| holder.starts_fresh);
-        let holder = Holder { claim, epoch, mounted_at, stores_tab, starts_fresh, has_written: true, is_gone: false };
+        let holder = Holder { claim, epoch, stores_tab, starts_fresh, has_written: true, is_gone: false };
         let previous = self.holders.insert(slot.clone(), holder).filter(|holder| !holder.is_gone);
         let loser = previous.map(|holder| holder.claim).filter(|loser| *loser != claim);
         self.superseded.extend(loser);
@@ -93,6 +88,11 @@ impl Fence {
     /// The holder, if it is this claim.
     pub(crate) fn holder(&mut self, slot: &Slot, claim: ClaimId) -> Option<&mut Holder> {
         self.holders.get_mut(slot).filter(|holder| holder.claim == claim)
+    }
+
+    /// Where the claim stands, if it holds the tab.
+    pub(crate) fn epoch(&self, claim: ClaimId) -> Option<Epoch> {
+        self.holders.values().find(|holder| holder.claim == claim).map(|holder| holder.epoch)
     }
 
     /// The holder of the tab, whoever that is.
@@ -111,7 +111,7 @@ impl Fence {
     ) -> &mut Holder {
         let announced = |seen: Option<Epoch>, starts_fresh: bool| {
             let epoch = Epoch::after(seen, wall);
-            Holder { claim, epoch, mounted_at: wall, stores_tab, starts_fresh, has_written: false, is_gone: false }
+            Holder { claim, epoch, stores_tab, starts_fresh, has_written: false, is_gone: false }
         };
         let holder = self.holders.entry(slot.clone()).or_insert_with(|| announced(stored, false));
         if holder.claim != claim {
@@ -167,6 +167,3 @@ impl Fence {
 
 /// As many as a slice keeps tabs by default: what is older has lost its content anyway.
 const MAX_DEBTS: usize = 32;
-/// How long after its mount a LiveView's claim may come. All that come back are moved by as much, so that it changes
-/// nothing among them; and a mount that is as close behind another is not told from it after a restart.
-const CLAIM_LATENCY_MS: u64 = 1_000;

@@ -143,7 +143,7 @@ impl Session {
                 self.again_retire(now);
             }
             PutOutcome::Refused(Refusal::Unsupported | Refusal::TooLarge) => self.end_retire(Some(Outcome::Unknown)),
-            PutOutcome::Busy | PutOutcome::Refused(Refusal::Denied) | PutOutcome::Unknown { .. } => {
+            PutOutcome::Busy | PutOutcome::Refused(Refusal::Denied | Refusal::NotSent) | PutOutcome::Unknown { .. } => {
                 self.again_retire(now);
             }
         }

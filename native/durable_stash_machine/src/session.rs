@@ -35,7 +35,7 @@ use crate::phase::{Flight, Frozen};
 use crate::quarantine::Quarantine;
 use crate::reading::Reads;
 use crate::retire::Retire;
-use crate::slice::{Json, Key, Slot};
+use crate::slice::{Epoch, Json, Key, Slot};
 use crate::write_id::{WriteId, WriterId};
 
 /// One browser session on this node. See the module's contract.
@@ -109,8 +109,8 @@ impl Session {
     pub fn command(&mut self, now: Now, command: Command) {
         match command {
             Command::Claim { claim, slot, fresh, stores_tab } => self.claim(now, claim, &slot, fresh, stores_tab),
-            Command::Reclaim { claim, slot, stores_tab, mounted_at } => {
-                if let Some(loser) = self.fence.reclaim(claim, &slot, stores_tab, mounted_at) {
+            Command::Reclaim { claim, slot, stores_tab, epoch } => {
+                if let Some(loser) = self.fence.reclaim(claim, &slot, stores_tab, epoch) {
                     self.tell(Notice::Superseded { claim: loser });
                 }
             }
@@ -191,7 +191,18 @@ impl Session {
         self.last_seq
     }
 
+    /// Where a claim stands among all nodes' claims of its tab, if it holds the tab. It may rise until the claim's first
+    /// write. A LiveView brings it back with `Command::Reclaim` when the engine was restarted under it.
+    pub fn epoch(&self, claim: ClaimId) -> Option<Epoch> {
+        self.fence.epoch(claim)
+    }
+
     /// What must outlive the session while its LiveViews live.
+    pub fn fence(&self) -> &Fence {
+        &self.fence
+    }
+
+    /// The same, at the session's end.
     pub fn into_fence(self) -> Fence {
         self.fence
     }

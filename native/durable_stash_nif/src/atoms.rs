@@ -80,7 +80,7 @@ rustler::atoms! {
     fresh,
     rejoin,
     again,
-    mounted_at,
+    epoch,
     stores_tab,
     minted,
     session,

@@ -34,7 +34,8 @@ fn session_open<'a>(env: Env<'a>, engine: ResourceArc<EngineResource>, claim: Te
         sid: option(claim, atoms::sid())?,
         secrets: optional_secrets(claim.map_get(atoms::secrets())?)?,
         slot: Slot { view: View::new(view), vsn: Vsn(option(claim, atoms::vsn())?), tab: TabId::new(tab) },
-        mount: mount(claim)?,
+        mount: mount(option(claim, atoms::mount())?)?,
+        epoch: option(claim, atoms::epoch())?,
         stores_tab: option(claim, atoms::stores_tab())?,
         minted: option(claim, atoms::minted())?,
     };
@@ -103,6 +104,14 @@ fn session_status<'a>(env: Env<'a>, session: ResourceArc<SessionResource>) -> Te
     fault_hook::pass("session_status");
     let status = session.handle.status();
     (status.accepted, status.saved, status.failures, status.superseded, status.down).encode(env)
+}
+
+/// Where the mount stands among those of its tab, for the session that is opened `:again`. Known a moment after the
+/// first is opened, and beyond its engine's end.
+#[rustler::nif]
+fn session_epoch(session: ResourceArc<SessionResource>) -> Option<u64> {
+    fault_hook::pass("session_epoch");
+    session.handle.epoch()
 }
 
 /// From now on `to` gets `{:durable_stash_status, tag, change}`; with `nil` nobody does. `tag` is any term.
@@ -188,8 +197,7 @@ impl SessionResource {
     }
 }
 
-fn mount(claim: Term<'_>) -> NifResult<Mount> {
-    let mount: Atom = option(claim, atoms::mount())?;
+fn mount(mount: Atom) -> NifResult<Mount> {
     if mount == atoms::dead() {
         Ok(Mount::Dead)
     } else if mount == atoms::fresh() {
@@ -197,7 +205,7 @@ fn mount(claim: Term<'_>) -> NifResult<Mount> {
     } else if mount == atoms::rejoin() {
         Ok(Mount::Rejoin)
     } else if mount == atoms::again() {
-        Ok(Mount::Again { mounted_at: option(claim, atoms::mounted_at())? })
+        Ok(Mount::Again)
     } else {
         Err(rustler::Error::BadArg)
     }

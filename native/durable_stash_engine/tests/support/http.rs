@@ -50,8 +50,8 @@ pub(crate) enum Act {
     Endless,
     /// 200 and half of the body.
     Truncate,
-    /// An error whose body is of this many MiB.
-    HugeError(usize),
+    /// An error whose body is of this many MiB, sent for as long as somebody reads it.
+    HugeError(u64),
 }
 
 /// A request as far as tests care.
@@ -96,6 +96,7 @@ struct State {
     puts: AtomicU64,
     commits: AtomicU64,
     conditional: AtomicU64,
+    error_chunks: AtomicU64,
 }
 
 impl Drop for Server {
@@ -117,6 +118,7 @@ impl Server {
             puts: AtomicU64::new(0),
             commits: AtomicU64::new(0),
             conditional: AtomicU64::new(0),
+            error_chunks: AtomicU64::new(0),
         });
         let serving = state.clone();
         let task = tokio::spawn(async move {
@@ -181,6 +183,11 @@ impl Server {
 
     pub(crate) fn gets(&self) -> u64 {
         self.state.gets.load(Relaxed)
+    }
+
+    /// MiB of huge errors that the other side took.
+    pub(crate) fn error_mebibytes(&self) -> u64 {
+        self.state.error_chunks.load(Relaxed) / 16
     }
 
     /// Requests that came with a condition.
@@ -290,7 +297,15 @@ async fn respond(stream: &mut TcpStream, request: &Request, act: Act, state: &St
             body: b"<html><body>Please log in to the network.</body></html>".to_vec(),
             status: 200,
         },
-        Act::HugeError(mebibytes) => Response { body: vec![b'e'; mebibytes << 20], ..Response::status(400) },
+        Act::HugeError(mebibytes) => {
+            let head = format!("HTTP/1.1 400 Bad Request\r\ncontent-length: {}\r\n\r\n", mebibytes << 20);
+            let mut sent = stream.write_all(head.as_bytes()).await.is_ok();
+            for _ in 0..mebibytes * 16 {
+                sent = sent && stream.write_all(&[b'e'; 64 * 1024]).await.is_ok();
+                state.error_chunks.fetch_add(u64::from(sent), Relaxed);
+            }
+            return false;
+        }
         Act::RefuseConditions if request.headers.contains_key("if-match") => Response::error(501, "NotImplemented"),
         Act::RefuseConditions if request.is_put() && request.headers.contains_key("if-none-match") => {
             Response::error(501, "NotImplemented")

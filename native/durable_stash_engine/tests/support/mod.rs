@@ -80,7 +80,7 @@ pub(crate) fn mount(engine: &Engine, sid: &str, tab: &str, mount: Mount) -> Hand
 }
 
 pub(crate) fn try_mount(engine: &Engine, sid: &str, tab: &str, mount: Mount) -> Result<Handle, Error> {
-    engine.open(Open { sid, secrets: None, slot: slot(tab), mount, stores_tab: true, minted: false })
+    engine.open(Open { sid, secrets: None, slot: slot(tab), mount, epoch: None, stores_tab: true, minted: false })
 }
 
 pub(crate) fn fresh(engine: &Engine, sid: &str) -> Handle {

@@ -1,7 +1,7 @@
 //! Objects that are damaged, lost, or of another release.
 
 use bytes::Bytes;
-use durable_stash_machine::document::Document;
+use durable_stash_machine::document::{Applied, Document};
 use durable_stash_machine::slice::{Epoch, Slice, Tab};
 use durable_stash_machine::{ErrorKind, Incident, Outcome, TabId, View, Vsn, format};
 
@@ -243,4 +243,22 @@ fn what_a_node_gives_up_on_an_older_revision_is_unknown_while_a_request_may_land
     assert_eq!(lab.outcome(&fenced, op), Some(Outcome::Unknown));
     assert!(lab.is_superseded(&fenced));
     assert!(!lab.is_superseded(&live));
+}
+
+#[test]
+fn a_batch_that_is_in_the_older_revision_which_the_store_insists_on_is_not_applied_again() {
+    let (mut lab, live) = lab_with_a_document(1);
+    let op = lab.stash(&live, &[("k", "1")]);
+    let put = lab.take_put(0);
+    lab.time_out(&put);
+    let (mut header, document) = lab.store.content(0).unwrap();
+    header.rev = 0;
+    header.applied.insert(lab.writer_of(0), Applied { seq: lab.session_of(0).last_seq(), at: header.touched_at });
+    lab.store.place(0, format::encode(&header, &document));
+    lab.settle();
+    assert!(lab.is_saved(&live, op));
+    assert_eq!(lab.header().rev, 0, "nothing was written again");
+    let read = lab.read(&live);
+    lab.settle();
+    assert_eq!(lab.shown(0, read), "first=0");
 }

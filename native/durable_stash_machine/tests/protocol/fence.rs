@@ -250,16 +250,22 @@ fn a_debt_of_a_live_view_that_is_gone_stands_in_nobodys_way() {
 
 #[test]
 fn after_a_restart_of_the_engine_a_live_view_is_not_fenced_off_by_its_own_claim() {
-    let mut lab = Lab::new();
-    let mounted_at = lab.now.wall;
-    // The claim comes a little after the mount.
-    lab.wait(300);
-    let live = lab.mount(0, &slot("a", 1, "t1"));
+    let mut lab = Lab::nodes(2);
+    // The tab was last on a node whose clock runs ahead, so that the claim stands above its own clock.
+    lab.now.wall += 5_000;
+    let ahead = lab.rejoin(1, &slot("a", 1, "t1"));
+    lab.stash_tab(&ahead, &[("d", "0")]);
+    lab.settle();
+    lab.now.wall -= 5_000;
+    let live = lab.rejoin(0, &slot("a", 1, "t1"));
+    lab.read(&live);
+    lab.settle();
     lab.stash_tab(&live, &[("d", "1")]);
     lab.settle();
+    let epoch = lab.epoch(&live);
+    assert!(epoch.0 > lab.now.wall);
     lab.crash(0);
-    lab.wait(60_000);
-    let again = lab.reclaim(&live, mounted_at);
+    let again = lab.reclaim(&live, epoch);
     let op = lab.stash_tab(&again, &[("d", "2")]);
     lab.settle();
     assert!(lab.is_saved(&again, op), "{:?}", lab.outcome(&again, op));
@@ -270,11 +276,14 @@ fn after_a_restart_of_the_engine_a_live_view_is_not_fenced_off_by_its_own_claim(
 fn after_a_restart_of_the_engine_the_latest_mount_holds_the_tab_whoever_comes_back_first() {
     for zombie_first in [true, false] {
         let mut lab = Lab::new();
-        let before = lab.open(0, &slot("a", 1, "t1"));
-        let [first, second] = [lab.now.wall, lab.now.wall + 40];
-        lab.wait(60_000);
+        let before = lab.rejoin(0, &slot("a", 1, "t1"));
+        let first = lab.epoch(&before);
+        let after = lab.rejoin(0, &slot("a", 1, "t1"));
+        let second = lab.epoch(&after);
+        assert!(first < second);
+        lab.crash(0);
         let order = if zombie_first { [first, second] } else { [second, first] };
-        let lives = order.map(|mounted_at| lab.reclaim(&before, mounted_at));
+        let lives = order.map(|epoch| lab.reclaim(&before, epoch));
         let [zombie, live] = if zombie_first { lives } else { [lives[1].clone(), lives[0].clone()] };
         assert!(lab.is_superseded(&zombie) && !lab.is_superseded(&live));
         let late = lab.stash_tab(&zombie, &[("d", "1")]);
@@ -287,16 +296,17 @@ fn after_a_restart_of_the_engine_the_latest_mount_holds_the_tab_whoever_comes_ba
 
 #[test]
 fn after_a_restart_of_the_engine_a_zombie_stays_one() {
-    // The tab has mounted again on this node since the restart, or before it on another node.
+    // The tab has mounted again, right after, on this node after the restart or on another node.
     for elsewhere in [false, true] {
         let mut lab = Lab::nodes(2);
-        let zombie = lab.open(0, &slot("a", 1, "t1"));
-        let mounted_at = lab.now.wall;
-        lab.wait(60_000);
+        let zombie = lab.rejoin(0, &slot("a", 1, "t1"));
+        let epoch = lab.epoch(&zombie);
+        lab.crash(0);
+        lab.wait(1);
         let live = lab.rejoin(usize::from(elsewhere), &slot("a", 1, "t1"));
         lab.stash_tab(&live, &[("d", "1")]);
         lab.settle();
-        let again = lab.reclaim(&zombie, mounted_at);
+        let again = lab.reclaim(&zombie, epoch);
         let op = lab.stash_tab(&again, &[("d", "2")]);
         lab.settle();
         assert_eq!(lab.outcome(&again, op), SUPERSEDED);

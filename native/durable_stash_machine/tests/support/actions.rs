@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use durable_stash_machine::slice::Epoch;
 use durable_stash_machine::sweep::{self, Verdict as SweepVerdict};
 use durable_stash_machine::{ClaimId, Command, Fence, Json, Key, Now, RequestId, Slot, TabId, View, Vsn, WriteId};
 
@@ -111,9 +112,8 @@ impl World {
         }
         // A mount elsewhere does not tell this node's LiveView of the same tab, but one here does.
         let mount = self.next_mount;
-        let mounted_at = self.now(index).wall;
-        let view =
-            LiveView { claim, slot: slot.clone(), stores_tab, ops: 0, mount, mounted_at, fresh, superseded: false };
+        let epoch = Epoch(self.now(index).wall);
+        let view = LiveView { claim, slot: slot.clone(), stores_tab, ops: 0, mount, epoch, fresh, superseded: false };
         self.nodes[index].views.push(view.clone());
         self.history.mounts.insert((slot.view.clone(), slot.tab.clone()), mount);
         self.command(index, Command::Claim { claim, slot, fresh, stores_tab })?;
@@ -231,18 +231,22 @@ impl World {
     fn restart(&mut self, index: usize) -> Verdict {
         let skew = self.nodes[index].skew;
         let mut views = std::mem::take(&mut self.nodes[index].views);
+        for view in &mut views {
+            let epoch = self.nodes[index].session.epoch(view.claim);
+            view.epoch = epoch.unwrap_or(view.epoch);
+        }
         self.crash(index)?;
         self.history.told.restarts += 1;
         self.nodes[index].skew = skew;
         while !views.is_empty() {
             let chosen = self.rng.below(views.len() as u64) as usize;
-            let LiveView { slot, stores_tab, mount, mounted_at, .. } = views.swap_remove(chosen);
+            let LiveView { slot, stores_tab, mount, epoch, .. } = views.swap_remove(chosen);
             self.next_claim += 1;
             let claim = ClaimId(self.next_claim);
             let slot_again = slot.clone();
-            let view = LiveView { claim, slot, stores_tab, ops: 0, mount, mounted_at, fresh: false, superseded: false };
+            let view = LiveView { claim, slot, stores_tab, ops: 0, mount, epoch, fresh: false, superseded: false };
             self.nodes[index].views.push(view);
-            self.command(index, Command::Reclaim { claim, slot: slot_again, stores_tab, mounted_at })?;
+            self.command(index, Command::Reclaim { claim, slot: slot_again, stores_tab, epoch })?;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use durable_stash_machine::document::{Document, Header};
+use durable_stash_machine::slice::Epoch;
 use durable_stash_machine::{
     ClaimId, Command, Effect, ErrorKind, Event, GetOutcome, Incident, Json, Key, Notice, Now, Outcome, Policy,
     PutOutcome, ReadAnswer, RequestId, Session, Slot, Start, TabId, View, Vsn, WriterId,
@@ -153,6 +154,11 @@ impl Lab {
         Live { node, claim, slot: slot.clone() }
     }
 
+    /// Where the LiveView's claim stands.
+    pub fn epoch(&self, live: &Live) -> Epoch {
+        self.nodes[live.node].session.epoch(live.claim).unwrap()
+    }
+
     /// A fresh connected mount of a view with `:reconnect` keys.
     pub fn mount(&mut self, node: usize, slot: &Arc<Slot>) -> Live {
         self.claim(node, slot, true, true)
@@ -164,10 +170,10 @@ impl Lab {
     }
 
     /// The LiveView opens its session again after a restart of the engine under it.
-    pub fn reclaim(&mut self, live: &Live, mounted_at: u64) -> Live {
+    pub fn reclaim(&mut self, live: &Live, epoch: Epoch) -> Live {
         let again = self.open(live.node, &live.slot);
         let (claim, slot) = (again.claim, live.slot.clone());
-        self.command(live.node, Command::Reclaim { claim, slot, stores_tab: true, mounted_at });
+        self.command(live.node, Command::Reclaim { claim, slot, stores_tab: true, epoch });
         again
     }
 

@@ -85,7 +85,7 @@ pub(super) struct LiveView {
     pub(super) stores_tab: bool,
     pub(super) ops: u64,
     pub(super) mount: u64,
-    pub(super) mounted_at: u64,
+    pub(super) epoch: Epoch,
     pub(super) fresh: bool,
     pub(super) superseded: bool,
 }

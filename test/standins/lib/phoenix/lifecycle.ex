@@ -29,6 +29,11 @@ defmodule Phoenix.LiveView.Lifecycle do
     raise ArgumentError, "invalid lifecycle event provided to attach_hook: #{inspect(stage)}"
   end
 
+  def detach_hook(%Socket{private: %{lifecycle: lifecycle}} = socket, id, stage) when stage in @stages do
+    hooks = Enum.reject(Map.fetch!(lifecycle, stage), &(&1.id == id))
+    %{socket | private: Map.put(socket.private, :lifecycle, Map.put(lifecycle, stage, hooks))}
+  end
+
   def handle_info(message, %Socket{private: %{lifecycle: lifecycle}} = socket) do
     Enum.reduce_while(lifecycle.handle_info, {:cont, socket}, fn hook, {:cont, socket} ->
       case hook.function.(message, socket) do

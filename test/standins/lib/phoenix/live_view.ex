@@ -38,4 +38,5 @@ defmodule Phoenix.LiveView do
   end
 
   defdelegate attach_hook(socket, id, stage, fun), to: Lifecycle
+  defdelegate detach_hook(socket, id, stage), to: Lifecycle
 end
