@@ -208,7 +208,7 @@ impl Session {
 
     /// Says that the batch is in no later object, or, if that cannot be said, that its outcome is unknown.
     fn fail(&mut self, frozen: &Frozen, kind: ErrorKind) {
-        let outcome = if frozen.may_land { Outcome::Unknown } else { Outcome::Failed(kind) };
+        let outcome = if frozen.is_open() { Outcome::Unknown } else { Outcome::Failed(kind) };
         self.fail_batch(&frozen.batch, outcome);
     }
 

@@ -46,6 +46,14 @@ pub(crate) struct Frozen {
     pub(crate) insisted: Option<Box<Stored>>,
 }
 
+impl Frozen {
+    /// Whether the batch may be in the object, or come into it. Besides an answer that is missing, that is so while a
+    /// lost PUT has not been looked into: somebody on the way may have sent it twice, and handed on the second answer.
+    pub(crate) fn is_open(&self) -> bool {
+        self.may_land || (self.attempts > 0 && matches!(self.flight, Flight::Resolving { .. }))
+    }
+}
+
 /// The bytes of a batch on one revision.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Built {

@@ -360,3 +360,26 @@ fn an_error_page_for_an_answer_is_asked_about_again() {
     lab.settle();
     assert!(lab.is_saved(&live, op));
 }
+
+#[test]
+fn a_session_with_anything_left_to_do_is_not_idle() {
+    let mut lab = Lab::with(|policy| policy.flush_after_ms = 100);
+    let live = lab.claim(0, &slot("a", 1, "t1"), false, false);
+    let is_idle = |lab: &Lab| lab.session_of(0).is_idle();
+    assert!(is_idle(&lab), "a claim alone is remembered by the fence");
+    lab.stash(&live, &[("k", "1")]);
+    assert!(!is_idle(&lab), "held back");
+    lab.wait(100);
+    assert!(!is_idle(&lab), "a GET is on its way");
+    lab.serve_next(0);
+    assert!(!is_idle(&lab), "a PUT is on its way");
+    let put = lab.take_put(0);
+    lab.time_out(&put);
+    assert!(!is_idle(&lab), "its outcome is open");
+    lab.settle();
+    let read = lab.read(&live);
+    assert!(!is_idle(&lab), "a reader waits");
+    lab.settle();
+    assert_eq!(lab.shown(0, read), "k=1");
+    assert!(is_idle(&lab));
+}

@@ -184,6 +184,12 @@ impl World {
                 self.schedule(late, Happening::Reaches { run, effect, answer: false });
                 self.schedule(gives_up, Happening::Answers { run, event: unknown });
             }
+            // Repeated on the way, and the second answer is the one that is handed on: 412 for what the first has done.
+            (3, _) if self.rng.chance(40) => {
+                self.schedule(self.time + there, Happening::Reaches { run, effect: effect.clone(), answer: false });
+                let again = self.time + there + self.rng.between(1, 50);
+                self.schedule(again, Happening::Reaches { run, effect, answer: true });
+            }
             // Repeated by the network.
             (3, _) => {
                 let late = self.time + there + self.rng.between(0, 2_000);
