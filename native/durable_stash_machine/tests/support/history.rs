@@ -359,10 +359,9 @@ impl History {
         self.writes.values().filter(|write| write.run == run && write.outcome == Told::Nothing).count()
     }
 
-    /// Whether the nodes can tell which of two mounts of a tab was later: clocks agree, no epoch was lost, and no engine
-    /// was restarted, which brings claims back a second too late to be safe from their own.
+    /// Whether the nodes can tell which of two mounts of a tab was later: clocks agree, and no epoch was lost.
     pub fn knows_order_of_mounts(&self) -> bool {
-        !self.skewed && !self.may_have_lost_epochs() && self.told.restarts == 0
+        !self.skewed && !self.may_have_lost_epochs()
     }
 
     /// Burying the document buries its epochs too, and so does its end: what mounts came before is not known any more.

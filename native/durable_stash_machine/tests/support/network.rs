@@ -253,10 +253,15 @@ impl World {
             }
             Notice::Superseded { claim } => {
                 self.history.told.superseded += 1;
+                let mut verdict = Ok(());
                 for view in self.nodes[index].views.iter_mut().filter(|view| view.claim == claim) {
                     view.superseded = true;
+                    let latest = self.history.mounts.get(&(view.slot.view.clone(), view.slot.tab.clone()));
+                    if !self.history.skewed && latest == Some(&view.mount) {
+                        verdict = Err(format!("I6: {claim:?} is fenced off and no mount of its tab was later"));
+                    }
                 }
-                Ok(())
+                verdict
             }
             Notice::Read { request, answer } => {
                 let asked = self.reads.remove(&request).ok_or("a read was answered twice")?;
