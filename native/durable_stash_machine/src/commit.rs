@@ -57,6 +57,7 @@ impl Session {
     pub(crate) fn put(&mut self, now: Now, attempt: Attempt, outcome: PutOutcome) {
         let awaited = |frozen: &mut Frozen| frozen.flight.sent_at(attempt).is_some();
         let Some(mut frozen) = self.frozen.take_if(awaited) else { return };
+        frozen.is_denied = matches!(outcome, PutOutcome::Refused(Refusal::Denied));
         match outcome {
             PutOutcome::Written(etag) => return self.written(now, attempt, frozen, etag),
             PutOutcome::Moved => self.lost(now, &mut frozen, Conflict::Moved),
@@ -64,7 +65,6 @@ impl Session {
             PutOutcome::Busy => self.lost(now, &mut frozen, Conflict::Busy),
             // Credentials may recover, and nothing has happened: the same again, later.
             PutOutcome::Refused(Refusal::Denied | Refusal::NotSent) => {
-                frozen.is_denied = true;
                 frozen.flight = Flight::Ready { at: self.retry_at(now, &mut frozen, None) };
             }
             PutOutcome::Refused(Refusal::Unsupported) => return self.fail(&frozen, ErrorKind::Refused),

@@ -208,3 +208,14 @@ fn outcomes_are_told_in_the_order_of_acceptance() {
     assert!(lab.is_saved(&live, first));
     assert_eq!(lab.outcome(&live, second), Some(Outcome::Failed(ErrorKind::Unavailable)));
 }
+
+#[test]
+fn what_never_got_its_turn_has_failed_for_certain_and_not_for_want_of_credentials() {
+    let (mut lab, live) = lab_with_a_document(1);
+    let op = lab.stash(&live, &[("k", "1")]);
+    outage(&mut lab, 16 * MINUTE, |lab, request| match request.effect {
+        Effect::Put { .. } => lab.refuse(&request, PutOutcome::Refused(Refusal::NotSent)),
+        Effect::Get { .. } | Effect::Quarantine { .. } => lab.serve(request),
+    });
+    assert_eq!(lab.outcome(&live, op), Some(Outcome::Failed(ErrorKind::Unavailable)));
+}
