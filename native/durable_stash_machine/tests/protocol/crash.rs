@@ -94,3 +94,27 @@ fn fault_39_a_rollback_finds_its_own_slice_as_it_left_it() {
         assert_eq!(lab.shown(0, read), shown);
     }
 }
+
+#[test]
+fn a_tab_keeps_what_it_had_while_another_tab_has_moved_on_to_the_next_version() {
+    let mut lab = Lab::new();
+    let old = lab.rejoin(0, &slot("a", 1, "t1"));
+    lab.write(&old, &[("k", "1.0")], &[("d", "1")]);
+    lab.settle();
+    let new = lab.rejoin(0, &slot("a", 2, "t2"));
+    lab.write(&new, &[("k", "2.0")], &[("d", "2")]);
+    lab.settle();
+    let read = lab.peek(0, &slot("a", 2, "t1"));
+    lab.settle();
+    assert_eq!(lab.shown(0, read), "k=2.0 d=1");
+    let found = lab.answered(0, read).unwrap().as_ref().unwrap().found.as_ref().unwrap();
+    assert_eq!((found.vsn.0, found.tab_vsn.0), (2, 1), "each part is to be migrated from where it stands");
+    // What was emptied under the next version does not come back from the one before.
+    let moved = lab.rejoin(0, &slot("a", 2, "t1"));
+    lab.remove(&moved, &[], &["d"]);
+    lab.settle();
+    let read = lab.peek(0, &slot("a", 2, "t1"));
+    lab.settle();
+    assert_eq!(lab.shown(0, read), "k=2.0");
+    assert_eq!(lab.stored_tab(&old.slot, "d").as_deref(), Some("1"), "and the rollback finds its own");
+}
