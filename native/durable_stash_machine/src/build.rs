@@ -18,6 +18,11 @@ impl Session {
     /// Makes the bytes of the frozen batch. False if there is nothing to send (yet).
     pub(crate) fn build(&mut self, now: Now) -> bool {
         let Some(mut frozen) = self.frozen.take() else { return false };
+        // What is damaged may be this very batch, applied: made again on what stood there before, its bytes and so its
+        // etag could be the damaged object's, and two nodes that both repair it would not notice each other (I5).
+        if frozen.attempts > 0 && matches!(self.base, Base::Damaged { .. }) {
+            frozen.written_as = self.next_write().seq;
+        }
         let insisted = frozen.insisted.take();
         let Some(ground) = Ground::of(&self.base, insisted.as_deref(), now.wall) else {
             frozen.insisted = insisted;
@@ -79,7 +84,7 @@ impl Session {
             let merged = merge(&mut document, batch, now.wall, &self.policy);
             let was_buried = ground.previous.is_some_and(|header| header.buried);
             let buried = document.views.is_empty() && (batch.forgotten.is_some() || was_buried);
-            let header = succeed(ground.previous, self.write_id(frozen.seq), now.wall, buried, &self.policy);
+            let header = succeed(ground.previous, self.write_id(frozen.written_as), now.wall, buried, &self.policy);
             let body = format::encode(&header, &document);
             if body.len() > limit
                 && let Some((claim, edit)) = remove_largest(batch)

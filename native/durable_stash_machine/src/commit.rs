@@ -26,6 +26,7 @@ impl Session {
         self.frozen = Some(Frozen {
             batch,
             seq,
+            written_as: seq,
             built: None,
             flight: Flight::Ready { at: now.mono },
             may_land: false,

@@ -9,7 +9,7 @@
 //!                                             pause, then a GET that left after the PUT was answered
 //! ```
 //!
-//! A batch keeps its number from freezing to its end. While its outcome is open nothing is added to it, the bytes are
+//! A batch has its number from freezing to its end. While its outcome is open nothing is added to it, the bytes are
 //! sent again only with the precondition that they were built for, and only a read decides what became of them.
 
 use bytes::Bytes;
@@ -25,8 +25,10 @@ use crate::retire::Replaced;
 pub(crate) struct Frozen {
     /// What it changes.
     pub(crate) batch: Batch,
-    /// Its number among this writer's batches.
+    /// Its number among this writer's batches, by which it is known wherever it is applied.
     pub(crate) seq: u64,
+    /// The number in its bytes: `seq`, or a higher one that no other batch has had.
+    pub(crate) written_as: u64,
     /// Its bytes, for one precondition. None before the first PUT and after the object has moved.
     pub(crate) built: Option<Built>,
     /// Where it stands.

@@ -60,6 +60,12 @@ impl History {
                 self.check_new_value(run, base, place, *value)?;
             }
         }
+        let was_over = previous.and_then(Version::header).is_some_and(|before| before.expires_at <= header.touched_at);
+        for (place, value) in after.iter().filter(|_| was_over) {
+            if previous.and_then(|previous| previous.value(place)) == Some(*value) {
+                return Err(format!("I10: {value} at {place:?} had expired and is in rev {}", header.rev));
+            }
+        }
         for (place, _, over_at) in previous.into_iter().flat_map(|previous| previous.values(self.ttl_ms)) {
             // The writer's clock showed this at most.
             let has_expired = over_at <= header.touched_at;

@@ -78,7 +78,9 @@ impl History {
     }
 
     fn check_shown(&self, asked: &Asked, candidates: &[Option<&Version>], place: &Place, value: u64) -> Verdict {
-        let committed = candidates.iter().flatten().any(|version| version.value(place) == Some(value));
+        // No clock is behind the world's.
+        let is_alive = |(at, shown, over_at): (&Place, u64, u64)| at == place && shown == value && over_at > asked.time;
+        let committed = candidates.iter().flatten().any(|version| version.values(self.ttl_ms).any(is_alive));
         let write = self.writes.get(&value);
         let is_own = write.is_some_and(|write| {
             write.run == asked.run && write.place == *place && write.settled_tick.is_none_or(|tick| tick >= asked.tick)
