@@ -2,6 +2,8 @@ defmodule DurableStash.MixProject do
   use Mix.Project
 
   @version "0.1.0"
+  @guides ~w(getting_started scopes_and_tabs versions_and_deploys testing s3 production metrics migrating)
+          |> Enum.map(&"docs/#{&1}.md")
 
   def project do
     [
@@ -74,7 +76,7 @@ defmodule DurableStash.MixProject do
       links: %{},
       files:
         ~w(lib native/*/src native/*/build.rs native/*/benches native/*/Cargo.toml native/*/clippy.toml Cargo.toml Cargo.lock
-           .formatter.exs mix.exs README.md CHANGELOG.md LICENSE)
+           .formatter.exs mix.exs README.md CHANGELOG.md LICENSE docs)
     ]
   end
 
@@ -82,7 +84,8 @@ defmodule DurableStash.MixProject do
     [
       main: "DurableStash",
       source_ref: "v#{@version}",
-      extras: ["CHANGELOG.md", "LICENSE"],
+      extras: @guides ++ ["CHANGELOG.md", "LICENSE"],
+      groups_for_extras: [Guides: @guides],
       groups_for_modules: [
         "In a Phoenix application": [DurableStash, DurableStash.Plug, DurableStash.Telemetry],
         "Running engines": [DurableStash.Engine, DurableStash.Config, DurableStash.Error],
