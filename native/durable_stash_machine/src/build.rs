@@ -69,7 +69,7 @@ impl Session {
         taken: &mut Vec<(ClaimId, ClaimEdit, ErrorKind)>,
     ) -> Option<(Built, usize)> {
         let batch = &mut frozen.batch;
-        if let Some(content) = ground.content {
+        if let Some(content) = ground.content.filter(|_| !planted!(self.policy, FenceIgnored)) {
             for claim in superseded(content, batch) {
                 taken.extend(batch.claims.remove(&claim).map(|edit| (claim, edit, ErrorKind::Superseded)));
             }

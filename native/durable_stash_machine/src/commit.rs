@@ -53,12 +53,24 @@ impl Session {
         frozen.flight = Flight::Sending { attempt, sent_at: now.mono };
         frozen.attempts += 1;
         self.start(effect);
+        planted!(self.policy, SavedTooEarly, { self.plant_saved_too_early() });
     }
 
     pub(crate) fn put(&mut self, now: Now, attempt: Attempt, outcome: PutOutcome) {
         let awaited = |frozen: &mut Frozen| frozen.flight.sent_at(attempt).is_some();
         let Some(mut frozen) = self.frozen.take_if(awaited) else { return };
         frozen.is_denied = matches!(outcome, PutOutcome::Refused(Refusal::Denied));
+        planted!(self.policy, LostIsMine, {
+            if outcome == PutOutcome::Moved {
+                return self.saved(now, frozen, 0, 0);
+            }
+        });
+        planted!(self.policy, LostIsNeverMine, {
+            if outcome == PutOutcome::Moved {
+                frozen.seq = self.next_write().seq;
+                (frozen.written_as, frozen.built) = (frozen.seq, None);
+            }
+        });
         match outcome {
             PutOutcome::Written(etag) => return self.written(now, attempt, frozen, etag),
             PutOutcome::Moved => self.lost(now, &mut frozen, Conflict::Moved),
@@ -127,6 +139,7 @@ impl Session {
             }
             // What the bytes were built on is no more: they can never be applied. Build them anew on what there is.
             (Flight::Ready { at } | Flight::Resolving { at, .. }, Some(false)) => {
+                planted!(self.policy, BlindRebase, { self.plant_blind_rebase(&frozen) });
                 frozen.built = None;
                 frozen.may_land = false;
                 frozen.flight = Flight::Ready { at: at.max(now.mono) };

@@ -67,6 +67,7 @@ pub fn succeed(previous: Option<&Header>, write: WriteId, wall: u64, buried: boo
     let touched_at = previous.map_or(wall, |header| header.touched_at.max(wall));
     let mut applied = previous.map(|header| header.applied.clone()).unwrap_or_default();
     applied.remove(&write.writer);
+    planted!(policy, AppliedPruned, { applied.clear() });
     applied.retain(|_, entry| entry.at.saturating_add(policy.applied_age_ms) > wall);
     while applied.len() >= policy.applied_max.max(1) {
         let Some(oldest) = applied.iter().min_by_key(|(writer, entry)| (entry.at, **writer)).map(|(writer, _)| *writer)

@@ -6,6 +6,10 @@
 
 #![forbid(unsafe_code)]
 
+#[doc(hidden)]
+#[macro_use]
+pub mod planted;
+
 mod backoff;
 mod base;
 pub mod batch;

@@ -32,6 +32,9 @@ pub struct Policy {
     pub applied_age_ms: u64,
     /// How long a tombstone stands before the sweeper may remove it.
     pub tombstone_ms: u64,
+    /// For tests that show that they would find it.
+    #[cfg(feature = "planted-bugs")]
+    pub planted: Option<crate::planted::Bug>,
 }
 
 impl Default for Policy {
@@ -52,6 +55,8 @@ impl Default for Policy {
             applied_max: 32,
             applied_age_ms: 60 * MINUTE,
             tombstone_ms: 60 * MINUTE,
+            #[cfg(feature = "planted-bugs")]
+            planted: None,
         }
     }
 }

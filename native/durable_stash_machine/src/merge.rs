@@ -45,6 +45,9 @@ pub fn merge(document: &mut Document, batch: &Batch, wall: u64, policy: &Policy)
     forget_untouched(document, wall, policy.ttl_ms);
     let mut merged = Merged::default();
     for (view, vsn) in targets(batch) {
+        planted!(policy, SliceReplaced, {
+            document.views.entry(view.clone()).or_default().retain(|one, _| *one == vsn)
+        });
         let slice = document.views.entry(view.clone()).or_default().entry(vsn).or_default();
         let written = merge_slice(slice, &edits_of(batch, view, vsn), wall);
         merged.tabs_evicted += evict_tabs(slice, &written, policy.tabs_per_view);

@@ -125,7 +125,10 @@ impl Session {
             Command::Read { request, slot, claim } => self.read(now, request, slot, claim),
             Command::Forget { request } => self.forget(now, request),
             Command::Release { claim } => self.fence.release(claim),
-            Command::Drain => self.draining = true,
+            Command::Drain => {
+                planted!(self.policy, DrainForgets, { self.pending = Batch::default() });
+                self.draining = true;
+            }
         }
         self.advance(now);
     }
@@ -221,7 +224,7 @@ impl Session {
     }
 
     fn write(&mut self, now: Now, claim: ClaimId, slot: &Arc<Slot>, op: u64, edits: Edits) {
-        if self.fence.is_superseded(slot, claim) {
+        if self.fence.is_superseded(slot, claim) && !planted!(self.policy, FenceIgnored) {
             return self.reject(claim, op, ErrorKind::Superseded);
         }
         let stamp = self.next_stamp();
@@ -250,6 +253,7 @@ impl Session {
             holder.starts_fresh = false;
             holder.has_written = true;
         }
+        planted!(self.policy, GrowingBatch, { self.plant_growing_batch() });
     }
 
     fn forget(&mut self, now: Now, request: RequestId) {
@@ -349,6 +353,7 @@ impl Session {
     }
 
     pub(crate) fn start(&mut self, effect: Effect) {
+        planted!(self.policy, UnconditionalPut, { return self.effects.push_back(effect.without_condition()) });
         self.effects.push_back(effect);
     }
 

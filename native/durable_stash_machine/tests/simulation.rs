@@ -99,3 +99,74 @@ fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{name} takes a whole number, not {text:?}")))
 }
+
+/// The simulation finds the bugs that are planted, each within so many seeds.
+#[cfg(feature = "planted-bugs")]
+mod planted {
+    use durable_stash_machine::planted::Bug;
+
+    use super::{STEPS, World};
+
+    const SEEDS: u64 = 2_000;
+
+    #[test]
+    fn catches_an_unconditional_put() {
+        catches(Bug::UnconditionalPut);
+    }
+
+    #[test]
+    fn catches_an_etag_without_rev() {
+        catches(Bug::EtagWithoutRev);
+    }
+
+    #[test]
+    fn catches_a_blind_rebase() {
+        catches(Bug::BlindRebase);
+    }
+
+    #[test]
+    fn catches_a_412_taken_for_mine() {
+        catches(Bug::LostIsMine);
+    }
+
+    #[test]
+    fn catches_a_412_never_taken_for_mine() {
+        catches(Bug::LostIsNeverMine);
+    }
+
+    #[test]
+    fn catches_operations_added_to_a_frozen_batch() {
+        catches(Bug::GrowingBatch);
+    }
+
+    #[test]
+    fn catches_a_slice_replaced_by_another_version() {
+        catches(Bug::SliceReplaced);
+    }
+
+    #[test]
+    fn catches_a_fence_that_nobody_asks() {
+        catches(Bug::FenceIgnored);
+    }
+
+    #[test]
+    fn catches_a_write_told_saved_too_early() {
+        catches(Bug::SavedTooEarly);
+    }
+
+    #[test]
+    fn catches_applied_pruned_too_early() {
+        catches(Bug::AppliedPruned);
+    }
+
+    #[test]
+    fn catches_a_drain_that_forgets() {
+        catches(Bug::DrainForgets);
+    }
+
+    fn catches(bug: Bug) {
+        let broken = (0..SEEDS).find_map(|seed| Some((seed, World::planted(seed, bug).run(STEPS).err()?)));
+        let Some((seed, broken)) = broken else { panic!("{bug:?} breaks nothing in {SEEDS} seeds") };
+        println!("{bug:?}: seed {seed}: {}", broken.lines().next().unwrap_or_default());
+    }
+}

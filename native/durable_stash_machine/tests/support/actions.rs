@@ -91,7 +91,7 @@ impl World {
         self.schedule(self.time + delay, Happening::Sweeps { etag: object.etag, tombstone });
     }
 
-    fn command(&mut self, index: usize, command: Command) -> Verdict {
+    pub(super) fn command(&mut self, index: usize, command: Command) -> Verdict {
         let now = self.now(index);
         self.note(|world| format!("run {} at {}: {command:?}", world.nodes[index].run, now.mono));
         self.nodes[index].session.command(now, command);

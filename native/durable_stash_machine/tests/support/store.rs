@@ -27,6 +27,8 @@ pub struct Store {
     objects: BTreeMap<usize, Object>,
     /// Copies in quarantine.
     pub aside: Vec<Bytes>,
+    #[cfg(feature = "planted-bugs")]
+    pub planted: Option<durable_stash_machine::planted::Bug>,
 }
 
 impl Store {
@@ -49,6 +51,8 @@ impl Store {
     /// The etag is a hash of the content, as S3's is: if two bodies could be equal, so could two etags (fault 6).
     pub fn put(&mut self, name: usize, body: &Bytes, precondition: &Precondition) -> PutOutcome {
         let holds = match (precondition, self.object(name)) {
+            #[cfg(feature = "planted-bugs")]
+            (Precondition::Matches(etag), _) if etag.as_str() == durable_stash_machine::planted::ANY => true,
             (Precondition::Absent, current) => current.is_none(),
             (Precondition::Matches(etag), Some(current)) => *etag == current.etag,
             (Precondition::Matches(_), None) => return PutOutcome::Gone,
@@ -64,7 +68,10 @@ impl Store {
 
     /// Puts an object there, whatever stood there before.
     pub fn place(&mut self, name: usize, body: Bytes) -> ETag {
-        let etag = ETag::new(content_hash(&body));
+        let hashed: &[u8] = &body;
+        #[cfg(feature = "planted-bugs")]
+        let hashed = durable_stash_machine::planted::hashed(hashed, self.planted);
+        let etag = ETag::new(content_hash(hashed));
         self.objects.insert(name, Object { etag: etag.clone(), body, hides_damage: false });
         etag
     }

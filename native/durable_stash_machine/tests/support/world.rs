@@ -7,8 +7,8 @@ use std::sync::Arc;
 use durable_stash_machine::document::{Document, Header};
 use durable_stash_machine::slice::{Epoch, Slice, Tab};
 use durable_stash_machine::{
-    ClaimId, Fence, Json, Key, Now, Policy, RequestId, Session, Slot, Start, TabId, View, Vsn, WriteId, WriterId,
-    format,
+    ClaimId, Command, Fence, Json, Key, Now, Policy, RequestId, Session, Slot, Start, TabId, View, Vsn, WriteId,
+    WriterId, format,
 };
 
 use super::history::{Content, Counts, History, Place, Told, Verdict, Write, places};
@@ -116,6 +116,18 @@ impl Ord for Queued {
 
 impl World {
     pub fn new(seed: u64, tracing: bool) -> Self {
+        Self::with(seed, tracing, |_| ())
+    }
+
+    /// The same with a bug in it.
+    #[cfg(feature = "planted-bugs")]
+    pub fn planted(seed: u64, bug: durable_stash_machine::planted::Bug) -> Self {
+        let mut world = Self::with(seed, false, |policy| policy.planted = Some(bug));
+        world.store.planted = Some(bug);
+        world
+    }
+
+    fn with(seed: u64, tracing: bool, change: impl FnOnce(&mut Policy)) -> Self {
         let mut rng = Rng::new(seed);
         let nodes = rng.between(1, 4);
         let kind = Kind::of(seed);
@@ -130,6 +142,7 @@ impl World {
             // Far above the life of a request.
             policy.tombstone_ms = 8_000;
         }
+        change(&mut policy);
         let skewed = rng.chance(20) || kind == Kind::Expiring;
         // A forgotten document that is lost or damaged as well may come back from a node that knew it.
         let allow_forget = rng.chance(15) && !matches!(kind, Kind::Losing | Kind::Damaging);
@@ -183,6 +196,9 @@ impl World {
         self.fault_percent = 0;
         for node in &mut self.nodes {
             node.thaws_at = 0;
+        }
+        for index in 0..self.nodes.len() {
+            self.command(index, Command::Drain)?;
         }
         self.pass(30 * 60 * 1_000)?;
         for node in &self.nodes {
