@@ -1,5 +1,8 @@
 //! What a GET's answer says of the object, and whether it may be believed.
 //!
+//! Bytes that cannot be read may have been spoilt on their way only: nothing follows from them before a second, whole
+//! answer is the same.
+//!
 //! An answer is older than the moment it arrives at: what a commit of this session has put there since is newer. A
 //! session with several secrets asks one name after the other, and between two answers another node may have moved
 //! the document from the later name to the earlier one.
@@ -33,6 +36,14 @@ pub(crate) struct Getting {
     fallback: Option<Box<Stored>>,
 }
 
+/// An answer that could not be read, once.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Suspect {
+    name: usize,
+    etag: ETag,
+    body: Bytes,
+}
+
 impl Session {
     /// Asks for the object, under the current name first.
     pub(crate) fn get(&mut self, now: Now, readers: Vec<Reader>) {
@@ -49,7 +60,9 @@ impl Session {
         fallback: Option<Box<Stored>>,
     ) {
         let attempt = self.next_attempt();
-        let unless = self.base.etag().filter(|_| self.base.name() == name).cloned();
+        // A suspicion is settled by the bytes alone: "not modified" would be the node's own copy speaking.
+        let is_suspect = self.reads.suspect.as_ref().is_some_and(|suspect| suspect.name == name);
+        let unless = self.base.etag().filter(|_| self.base.name() == name && !is_suspect).cloned();
         let standing = self.base.stored().filter(|stored| !stored.vanished);
         let floor = standing.map(|stored| (stored.header.rev, stored.header.touched_at));
         let effect = Effect::Get { attempt, name, unless: unless.clone() };
@@ -61,7 +74,7 @@ impl Session {
         let Some(getting) = self.reads.in_flight.take_if(|getting| getting.attempt == attempt) else { return };
         match outcome {
             GetOutcome::Found { body, .. } if body.len() > self.policy.max_document_bytes.saturating_mul(2) => {
-                self.refuse_object(getting, &FormatError::TooLarge);
+                self.refuse_object(getting, ErrorKind::Corrupt, Incident::Corrupt);
             }
             GetOutcome::Found { etag, body } => match format::decode(&body) {
                 Ok((header, document)) => {
@@ -76,12 +89,11 @@ impl Session {
                     };
                     self.found(now, getting, stored);
                 }
-                Err(error) if error.kind() == ErrorKind::NewerFormat => self.refuse_object(getting, &error),
-                Err(_) => self.found_damage(now, getting, etag, body),
+                Err(error) => self.found_unreadable(now, getting, &error, etag, body),
             },
             GetOutcome::NotModified => self.not_modified(now, getting),
             GetOutcome::Missing => self.missing(now, getting),
-            GetOutcome::TooLarge => self.refuse_object(getting, &FormatError::TooLarge),
+            GetOutcome::TooLarge => self.refuse_object(getting, ErrorKind::Corrupt, Incident::Corrupt),
             GetOutcome::Denied => {
                 self.reads.is_denied = true;
                 self.ask_again(now, None);
@@ -184,6 +196,32 @@ impl Session {
         self.ask_again(now, None);
     }
 
+    /// Damage, an object of a newer release, or bytes that were spoilt on their way.
+    fn found_unreadable(&mut self, now: Now, getting: Getting, error: &FormatError, etag: ETag, body: Bytes) {
+        let suspect = Suspect { name: getting.name, etag, body };
+        let is_known = matches!(&self.base, Base::Damaged { etag, .. } if *etag == suspect.etag);
+        let before = self.reads.suspect.take();
+        if !is_known && before.as_ref() != Some(&suspect) {
+            self.reads.wait_again(getting.readers);
+            self.reads.suspect = Some(suspect);
+            // The first time there is no reason to wait.
+            if before.is_some() {
+                self.ask_again(now, None);
+            }
+            return;
+        }
+        let Suspect { etag, body, .. } = suspect;
+        match error {
+            FormatError::Newer(_) => self.refuse_object(getting, ErrorKind::NewerFormat, Incident::NewerFormat),
+            FormatError::NoHeader
+            | FormatError::Header(_)
+            | FormatError::Length { .. }
+            | FormatError::Checksum
+            | FormatError::Body(_)
+            | FormatError::TooLarge => self.found_damage(now, getting, etag, body),
+        }
+    }
+
     fn found_damage(&mut self, now: Now, getting: Getting, etag: ETag, body: Bytes) {
         // Else a commit of ours has replaced it since.
         if self.commits == getting.commits {
@@ -213,12 +251,8 @@ impl Session {
     }
 
     /// An object that this release must leave alone.
-    fn refuse_object(&mut self, getting: Getting, error: &FormatError) {
-        let kind = error.kind();
-        self.happened(match kind {
-            ErrorKind::NewerFormat => Incident::NewerFormat,
-            _ => Incident::Corrupt,
-        });
+    fn refuse_object(&mut self, getting: Getting, kind: ErrorKind, incident: Incident) {
+        self.happened(incident);
         self.base = Base::Unknown;
         self.fail_everything(kind);
         self.refuse_readers(getting.readers, kind);

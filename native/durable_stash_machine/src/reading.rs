@@ -9,7 +9,7 @@ use crate::base::Base;
 use crate::command::{ClaimId, RequestId};
 use crate::document::Document;
 use crate::error::ErrorKind;
-use crate::finding::Getting;
+use crate::finding::{Getting, Suspect};
 use crate::limits::Now;
 use crate::merge::{merge, superseded};
 use crate::notice::{Found, Incident, Notice, ReadAnswer};
@@ -29,6 +29,8 @@ pub(crate) struct Reads {
     pub(crate) stale_reads: u32,
     /// The last answer was that the credentials do not allow it.
     pub(crate) is_denied: bool,
+    /// What the last answer was if it could not be read.
+    pub(crate) suspect: Option<Suspect>,
 }
 
 /// Who waits for an answer.
@@ -67,6 +69,7 @@ impl Reads {
         self.failures = 0;
         self.stale_reads = 0;
         self.is_denied = false;
+        self.suspect = None;
     }
 
     pub(crate) fn is_denied(&self) -> bool {

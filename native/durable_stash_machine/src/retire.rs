@@ -25,6 +25,8 @@ pub(crate) struct Retire {
     attempt: Option<Attempt>,
     retry_at: u64,
     failures: u32,
+    /// The last answer, if it could not be read.
+    suspect: Option<Bytes>,
     /// Who waits for it: requests to forget the document.
     requests: Vec<RequestId>,
     /// The revision that buried the document itself.
@@ -67,6 +69,7 @@ impl Session {
             attempt: None,
             retry_at: now.mono,
             failures: 0,
+            suspect: None,
             requests: Vec::new(),
             rev,
         });
@@ -123,8 +126,14 @@ impl Session {
                     let tombstone = self.tombstone(now, Some(&header));
                     self.step_retire(now, Step::Bury { etag, tombstone });
                 }
-                // A tombstone already; or nothing that any release of ours would show to anybody.
-                Ok(_) | Err(_) => self.next_retire(now),
+                // A tombstone already.
+                Ok(_) => self.next_retire(now),
+                // Perhaps it was spoilt on its way only. If not, no release of ours would show it to anybody.
+                Err(_) => {
+                    let Some(retire) = &mut self.retire else { return };
+                    let before = retire.suspect.replace(body.clone());
+                    if before == Some(body) { self.next_retire(now) } else { self.again_retire(now) }
+                }
             },
             GetOutcome::Missing | GetOutcome::NotModified | GetOutcome::TooLarge => self.next_retire(now),
             GetOutcome::Denied | GetOutcome::Unavailable { .. } => self.again_retire(now),
@@ -160,6 +169,7 @@ impl Session {
         if let Some(retire) = &mut self.retire {
             retire.names.pop();
             retire.failures = 0;
+            retire.suspect = None;
         }
         self.step_retire(now, Step::Look);
     }

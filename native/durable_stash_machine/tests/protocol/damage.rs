@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use durable_stash_machine::document::{Applied, Document};
 use durable_stash_machine::slice::{Epoch, Slice, Tab};
-use durable_stash_machine::{ErrorKind, Incident, Outcome, TabId, View, Vsn, format};
+use durable_stash_machine::{Effect, ErrorKind, Incident, Outcome, TabId, View, Vsn, format};
 
 use crate::commit::lab_with_a_document;
 use crate::lab::{Lab, slot};
@@ -23,6 +23,8 @@ fn fault_26_a_damaged_object_is_an_error_and_is_copied_aside_before_it_is_replac
     damage(&mut lab, false);
     let damaged = lab.store.object(0).unwrap().body.clone();
     let read = lab.read(&live);
+    lab.serve_next(0);
+    assert_eq!(lab.shown(0, read), "no answer", "it may have been spoilt on its way");
     lab.serve_next(0);
     assert_eq!(lab.shown(0, read), "corrupt");
     let op = lab.stash(&live, &[("k", "1")]);
@@ -47,6 +49,72 @@ fn fault_26_a_truncated_object_is_damage_too() {
     lab.settle();
     assert_eq!(lab.shown(0, read), "corrupt");
     assert_eq!(lab.store.aside.len(), 1);
+}
+
+#[test]
+fn fault_26_bytes_that_were_spoilt_on_their_way_cost_a_second_look_and_nothing_else() {
+    for has_older_copy in [false, true] {
+        let (mut lab, live) = lab_with_a_document(2);
+        if !has_older_copy {
+            lab.evict(0);
+        }
+        let elsewhere = lab.claim(1, &slot("a", 1, "t2"), false, false);
+        lab.stash(&elsewhere, &[("k", "1")]);
+        lab.serve_node(1);
+        let sound = lab.store.object(0).unwrap().clone();
+        let read = lab.read(&live);
+        for bit in [3_000, 3_001] {
+            let get = lab.take_get(0);
+            assert!(bit == 3_000 || matches!(get.effect, Effect::Get { unless: None, .. }), "a whole answer");
+            lab.serve_spoilt(get, bit);
+            assert_eq!(lab.answered(0, read), None);
+        }
+        // Damaged in two ways: the third answer comes after a pause.
+        lab.settle();
+        assert_eq!(lab.shown(0, read), "first=0 k=1");
+        assert_eq!(lab.store.object(0).unwrap().body, sound.body, "it stands as it was");
+        assert!(lab.store.aside.is_empty());
+        assert_eq!(lab.incidents(0, |incident| *incident == Incident::Corrupt), 0);
+    }
+}
+
+#[test]
+fn fault_26_while_every_answer_is_spoilt_the_cached_copy_answers_and_nothing_is_replaced() {
+    let (mut lab, live) = lab_with_a_document(2);
+    let elsewhere = lab.claim(1, &slot("a", 1, "t2"), false, false);
+    lab.stash(&elsewhere, &[("k", "1")]);
+    lab.serve_node(1);
+    let read = lab.read(&live);
+    let mut gets = 0;
+    while lab.answered(0, read).is_none() {
+        if lab.asks_nothing(0) {
+            lab.wait(10);
+            continue;
+        }
+        gets += 1;
+        let get = lab.take_get(0);
+        lab.serve_spoilt(get, 3_000 + gets);
+    }
+    assert_eq!(lab.shown(0, read), "first=0", "what this node knew");
+    assert!((3..30).contains(&gets), "{gets} GETs in three seconds");
+    lab.settle();
+    let read = lab.read(&live);
+    lab.settle();
+    assert_eq!(lab.shown(0, read), "first=0 k=1");
+    assert_eq!((lab.puts(0), lab.store.aside.len()), (1, 0));
+}
+
+#[test]
+fn fault_28_a_format_that_looks_newer_by_one_spoilt_bit_fails_no_write() {
+    let (mut lab, live) = lab_with_a_document(1);
+    lab.evict(0);
+    let op = lab.stash(&live, &[("k", "1")]);
+    let at = lab.store.object(0).unwrap().body.windows(11).position(|bytes| bytes == b"\"format\":1,").unwrap();
+    let get = lab.take_get(0);
+    // '1' becomes '3'.
+    lab.serve_spoilt(get, (at + 9) * 8 + 1);
+    lab.settle();
+    assert!(lab.is_saved(&live, op), "{:?}", lab.outcome(&live, op));
 }
 
 #[test]
@@ -86,6 +154,7 @@ fn damage_that_cannot_be_copied_aside_keeps_nobody_in_memory_and_writes_start_ov
     lab.store.place(0, Bytes::from_static(b"<html>"));
     let live = lab.claim(0, &slot("a", 1, "t1"), false, false);
     let read = lab.read(&live);
+    lab.serve_next(0);
     lab.serve_next(0);
     assert_eq!(lab.shown(0, read), "corrupt");
     let mut tries = 0;
@@ -157,6 +226,7 @@ fn fault_28_what_was_in_flight_when_a_newer_release_wrote_is_unknown() {
     let waiting = lab.stash(&live, &[("k", "2")]);
     lab.store.place(0, Bytes::from_static(NEWER));
     lab.read(&live);
+    lab.serve_next(0);
     lab.serve_next(0);
     assert_eq!(lab.outcome(&live, sent), Some(Outcome::Unknown), "it was applied before");
     assert_eq!(lab.outcome(&live, waiting), Some(Outcome::Failed(ErrorKind::NewerFormat)));

@@ -269,6 +269,26 @@ fn damage_under_the_older_secret_is_copied_aside_and_does_not_block_the_current_
 }
 
 #[test]
+fn fault_26_an_old_object_whose_bytes_were_spoilt_on_their_way_is_buried_all_the_same() {
+    let mut lab = rotated(1);
+    let live = lab.rejoin(0, &slot("a", 1, "t1"));
+    lab.stash(&live, &[("k", "4")]);
+    lab.serve_next(0);
+    lab.serve_next(0);
+    let put = lab.take_put(0);
+    lab.reach(&put);
+    // The node dies before it has buried the old object.
+    lab.crash(0);
+    lab.forget(0);
+    lab.serve_next(0);
+    lab.serve_next(0);
+    let look = lab.take_get(0);
+    lab.serve_spoilt(look, 3_000);
+    lab.settle();
+    assert!(is_buried(&lab, 1), "or it would come back once the tombstone is swept");
+}
+
+#[test]
 fn a_lost_answer_to_the_move_still_buries_the_old_object() {
     let mut lab = rotated(1);
     let live = lab.rejoin(0, &slot("a", 1, "t1"));

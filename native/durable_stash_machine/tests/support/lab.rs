@@ -11,7 +11,7 @@ use durable_stash_machine::{
     PutOutcome, ReadAnswer, RequestId, Session, Slot, Start, TabId, View, Vsn, WriterId,
 };
 
-use crate::store::Store;
+use crate::store::{Store, flipped};
 
 pub struct Lab {
     pub store: Store,
@@ -313,6 +313,17 @@ impl Lab {
                 Event::Quarantined { attempt: *attempt, ok: true }
             }
         }
+    }
+
+    /// It reaches the store, and one bit of the answer's body turns over on the way back.
+    #[track_caller]
+    pub fn serve_spoilt(&mut self, request: Request, bit: usize) {
+        let mut event = self.reach(&request);
+        let Event::Got { outcome: GetOutcome::Found { body, .. }, .. } = &mut event else {
+            panic!("no body: {event:?}")
+        };
+        *body = flipped(body, bit);
+        self.answer(request.node, event);
     }
 
     /// The node is told that nobody knows what became of it.

@@ -5,6 +5,7 @@ use durable_stash_machine::{
 };
 
 use super::history::{Content, History, Verdict};
+use super::store::flipped;
 use super::world::{Kind, World};
 
 pub enum Happening {
@@ -134,11 +135,27 @@ impl World {
                 Event::Quarantined { attempt, ok: true }
             }
         };
+        let event = self.spoil(event);
         if answer {
             let delay = self.rng.between(1, 20);
             self.schedule(self.time + delay, Happening::Answers { run, event });
         }
         Ok(())
+    }
+
+    /// A bit of a GET's answer turns over on its way, never the same one in two answers in a row.
+    fn spoil(&mut self, event: Event) -> Event {
+        match event {
+            Event::Got { attempt, outcome: GetOutcome::Found { etag, body } }
+                if self.fault_percent > 0 && !body.is_empty() && self.rng.chance(4) =>
+            {
+                self.history.told.spoilt += 1;
+                self.spoilt_bit += 1 + self.rng.below(400) as usize;
+                let body = flipped(&body, self.spoilt_bit);
+                Event::Got { attempt, outcome: GetOutcome::Found { etag, body } }
+            }
+            event => event,
+        }
     }
 
     /// Fault 26: damaged bytes that anybody could have seen are copied aside before they are replaced. Those that
@@ -270,6 +287,9 @@ impl World {
                 }
                 match answer {
                     Ok(answer) => self.history.read(&asked, &answer, self.lag()),
+                    Err(ErrorKind::Corrupt) if self.kind != Kind::Damaging => {
+                        Err("I8: a document that was spoilt on its way only is called corrupt".into())
+                    }
                     Err(_) => Ok(()),
                 }
             }

@@ -85,15 +85,20 @@ impl Store {
     /// write the damaged bytes does.
     pub fn flip(&mut self, name: usize, bit: usize, keeps_etag: bool) {
         let Some(object) = self.objects.get_mut(&name) else { return };
-        let mut body = object.body.to_vec();
-        let bit = bit % (body.len() * 8);
-        body[bit / 8] ^= 1 << (bit % 8);
-        object.body = Bytes::from(body);
+        object.body = flipped(&object.body, bit);
         object.hides_damage = keeps_etag;
         if !keeps_etag {
             object.etag = ETag::new(content_hash(&object.body));
         }
     }
+}
+
+/// The bytes with one bit turned over.
+pub fn flipped(body: &[u8], bit: usize) -> Bytes {
+    let mut body = body.to_vec();
+    let bit = bit % (body.len() * 8);
+    body[bit / 8] ^= 1 << (bit % 8);
+    Bytes::from(body)
 }
 
 fn content_hash(body: &[u8]) -> String {

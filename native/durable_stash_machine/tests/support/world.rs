@@ -37,6 +37,8 @@ pub struct World {
     pub(super) allow_restart: bool,
     pub(super) reads: BTreeMap<RequestId, Asked>,
     pub(super) sweeps: u64,
+    /// The bit of an answer that turned over on its way last.
+    pub(super) spoilt_bit: usize,
     pub trace: Vec<String>,
     tracing: bool,
 }
@@ -167,6 +169,7 @@ impl World {
             allow_restart,
             reads: BTreeMap::new(),
             sweeps: 0,
+            spoilt_bit: 0,
             trace: Vec::new(),
             tracing,
             rng,
