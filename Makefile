@@ -1,7 +1,7 @@
 # Each target is a script of the same name in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: help toolchain demo test check bench
+.PHONY: help toolchain demo test check docs verify bench
 
 help: ## print this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -17,6 +17,12 @@ test: ## run every test, in Rust and Elixir, with an S3-compatible server beside
 
 check: ## formatting, warnings as errors, purity of the machine crate
 	@scripts/check
+
+docs: ## build the documentation into doc/
+	@scripts/docs
+
+verify: ## the long forms of the proofs; SEEDS=… seeds and KILLS=… kills. Hours, if you like
+	@scripts/verify
 
 bench: ## measure
 	@scripts/bench
