@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use durable_stash_s3::{Options, Plan, Server, Store};
 use tokio::io::AsyncReadExt;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 fn main() -> ExitCode {
     match run(std::env::args().skip(1)) {
@@ -25,23 +25,27 @@ fn run(arguments: impl Iterator<Item = String>) -> Result<(), String> {
         return Ok(());
     };
     let runtime = tokio::runtime::Runtime::new().map_err(|error| format!("cannot start threads: {error}"))?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         let port = options.port;
         let server = Server::start(options).await.map_err(|error| format!("cannot listen on port {port}: {error}"))?;
+        // From the line on it can be told to stop.
+        let terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
         // Whoever started this waits for the line; if it is gone, so is the purpose.
         writeln!(io::stdout(), "listening on {}", server.endpoint()).map_err(|error| error.to_string())?;
-        told_to_stop(until_stdin_closes).await.map_err(|error| error.to_string())?;
+        told_to_stop(terminate, until_stdin_closes).await.map_err(|error| error.to_string())?;
         let store = server.store().clone();
         server.stop().await;
         match dump {
             Some(file) => write(&store, &file).map_err(|error| format!("cannot write {}: {error}", file.display())),
             None => Ok(()),
         }
-    })
+    });
+    // Its standard input may be open for ever, and a thread may be reading it.
+    runtime.shutdown_background();
+    ended
 }
 
-async fn told_to_stop(until_stdin_closes: bool) -> io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
+async fn told_to_stop(mut terminate: Signal, until_stdin_closes: bool) -> io::Result<()> {
     tokio::select! {
         stopped = tokio::signal::ctrl_c() => stopped,
         _ = terminate.recv() => Ok(()),

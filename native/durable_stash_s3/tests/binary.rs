@@ -39,6 +39,11 @@ impl Program {
         exchange(self.address, &method, target, "", body).await.status()
     }
 
+    fn terminate(&self) {
+        let kill = std::process::Command::new("kill").arg(self.child.id().unwrap().to_string()).status().unwrap();
+        assert!(kill.success());
+    }
+
     async fn exit_code(&mut self) -> Option<i32> {
         timeout(Duration::from_secs(5), self.child.wait()).await.unwrap().unwrap().code()
     }
@@ -90,8 +95,7 @@ async fn it_stops_on_sigterm_and_leaves_its_log() {
         .build()
         .unwrap();
     object_store::ObjectStoreExt::put(&client, &"k".into(), "body".into()).await.unwrap();
-    let kill = std::process::Command::new("kill").arg(program.child.id().unwrap().to_string()).status().unwrap();
-    assert!(kill.success());
+    program.terminate();
     assert_eq!(program.exit_code().await, Some(0));
     let dump = std::fs::read_to_string(&file).unwrap();
     assert!(dump.lines().count() == 1 && dump.contains(r#""commit":1,"bucket":"bucket","key":"k""#), "{dump}");
@@ -104,6 +108,16 @@ async fn it_stops_when_its_parent_lets_go_of_its_standard_input() {
     assert_eq!(program.status(Method::GET, "/_counts", "").await, 200);
     drop(program.child.stdin.take());
     assert_eq!(program.exit_code().await, Some(0));
+}
+
+#[tokio::test]
+async fn it_stops_on_sigterm_although_its_standard_input_is_open() {
+    let mut program = start(&["--until-stdin-closes"]).await;
+    // Waiting for a child closes what it still holds.
+    let stdin = program.child.stdin.take();
+    program.terminate();
+    assert_eq!(program.exit_code().await, Some(0));
+    drop(stdin);
 }
 
 #[tokio::test]
