@@ -4,6 +4,7 @@ defmodule DurableStash do
 
   @behaviour LiveStash.Adapter
 
+  alias DurableStash.Boundary
   alias DurableStash.Context
   alias DurableStash.Engine
   alias DurableStash.Error
@@ -121,7 +122,7 @@ defmodule DurableStash do
   @spec flush(Socket.t(), timeout()) :: :ok | {:error, Error.t()}
   def flush(%Socket{} = socket, timeout \\ @timeout) do
     context = Context.fetch!(socket)
-    Engine.check_timeout!(timeout, "DurableStash.flush/2: the timeout")
+    Boundary.check_timeout!(timeout, "DurableStash.flush/2: the timeout")
 
     Telemetry.span(:flush, context, fn ->
       case Write.flush(context, timeout) do
@@ -180,7 +181,7 @@ defmodule DurableStash do
 
   defp forget_options!(options, schema) do
     options = Schema.validate!(options, schema, @forget)
-    Engine.check_timeout!(options[:timeout], "#{@forget}: the option :timeout")
+    Boundary.check_timeout!(options[:timeout], "#{@forget}: the option :timeout")
     options
   end
 

@@ -5,6 +5,7 @@ defmodule DurableStash.Application do
 
   use Application
 
+  alias DurableStash.Boundary
   alias DurableStash.Config
   alias DurableStash.Engine
   alias DurableStash.Log
@@ -19,7 +20,7 @@ defmodule DurableStash.Application do
     # Outside of the supervisor a bad option is the start's one and only error.
     _valid = Config.new!(options)
     :ok = Log.start()
-    :ok = Engine.start_numbering()
+    :ok = Boundary.start_numbering()
 
     Supervisor.start_link([{Engine, options}],
       strategy: :one_for_one,

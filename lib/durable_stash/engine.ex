@@ -16,18 +16,17 @@ defmodule DurableStash.Engine do
 
   use GenServer
 
+  alias DurableStash.Boundary
   alias DurableStash.Config
+  alias DurableStash.EngineLog
   alias DurableStash.Error
   alias DurableStash.Native
   alias DurableStash.Telemetry
 
-  require Logger
-
   @default __MODULE__
   # What the supervisor and callers grant beyond the engine's own deadline.
   @margin 5_000
-  # What `receive` takes.
-  @longest_wait 4_294_967_295
+  @longest_drain Boundary.longest_wait() - @margin
 
   @type name :: atom()
   @typedoc false
@@ -40,14 +39,7 @@ defmodule DurableStash.Engine do
           recover_timeout: pos_integer(),
           max_value_bytes: pos_integer()
         }
-  @enforce_keys [
-    :name,
-    :resource,
-    :generation,
-    :on_invalid_value,
-    :recover_timeout,
-    :max_value_bytes
-  ]
+  @enforce_keys [:name, :resource, :generation, :on_invalid_value, :recover_timeout, :max_value_bytes]
   defstruct @enforce_keys
 
   @doc """
@@ -96,7 +88,7 @@ defmodule DurableStash.Engine do
   @spec stats(name()) :: {:ok, %{atom() => non_neg_integer()}} | {:error, Error.t()}
   def stats(name \\ @default) do
     with {:ok, engine} <- fetch(name),
-         do: native(fn -> {:ok, Native.engine_stats(engine.resource)} end)
+         do: Boundary.call(fn -> {:ok, Native.engine_stats(engine.resource)} end)
   end
 
   @doc """
@@ -114,7 +106,7 @@ defmodule DurableStash.Engine do
           | {:error, Error.t()}
   def health(name \\ @default) do
     with {:ok, engine} <- fetch(name),
-         do: native(fn -> {:ok, Native.engine_health(engine.resource)} end)
+         do: Boundary.call(fn -> {:ok, Native.engine_health(engine.resource)} end)
   end
 
   @doc """
@@ -130,10 +122,10 @@ defmodule DurableStash.Engine do
            }}
           | {:error, Error.t()}
   def drain(name \\ @default, timeout \\ :configured) do
-    if timeout != :configured and timeout not in 0..(@longest_wait - @margin)//1 do
+    if timeout != :configured and timeout not in 0..@longest_drain//1 do
       raise ArgumentError,
             "DurableStash.Engine.drain/2: the timeout takes a number of milliseconds, at most " <>
-              "#{@longest_wait - @margin}, or :configured, got: #{inspect(timeout)}"
+              "#{@longest_drain}, or :configured, got: #{inspect(timeout)}"
     end
 
     GenServer.call(name, {:drain, timeout}, :infinity)
@@ -159,49 +151,9 @@ defmodule DurableStash.Engine do
   end
 
   @doc false
-  # Raises before anything is asked for.
-  @spec check_timeout!(term(), what :: String.t()) :: :ok
-  def check_timeout!(:infinity, _what), do: :ok
-  def check_timeout!(timeout, _what) when timeout in 0..@longest_wait//1, do: :ok
-
-  def check_timeout!(timeout, what) do
-    raise ArgumentError,
-          "#{what} takes a number of milliseconds, at most #{@longest_wait}, or :infinity, got: #{inspect(timeout)}"
-  end
-
-  @doc false
-  # Makes a request and waits for its reply. No reply arrives after this has returned: giving up claims the request
-  # first, and where the engine was quicker the message is certain to come.
+  # Makes a request and waits for its reply.
   @spec request(timeout(), (id :: pos_integer() -> {:ok, reference()} | term())) :: term()
-  def request(timeout, start) do
-    id = :atomics.add_get(:persistent_term.get({__MODULE__, :ids}), 1, 1)
-
-    native(fn ->
-      with {:ok, request} <- start.(id), do: await(id, request, timeout)
-    end)
-  end
-
-  @doc false
-  # Calls the NIF. Every failure of the boundary itself becomes an error: a panic that was caught, a library that is
-  # not loaded.
-  @spec native((-> result | {:error, {Error.kind(), String.t()} | Error.t()})) ::
-          result | {:error, Error.t()}
-        when result: term()
-  def native(call) do
-    case call.() do
-      {:error, {kind, message}} -> {:error, Error.new(kind, message)}
-      result -> result
-    end
-  rescue
-    error in [ErlangError, ArgumentError, UndefinedFunctionError] ->
-      {:error, Error.new(:engine_down, "The engine did not take the call: #{boundary_reason(error)}")}
-  end
-
-  @doc false
-  # Requests are numbered across all engines of the node, so that no reply is taken for another's.
-  @spec start_numbering() :: :ok
-  def start_numbering,
-    do: :persistent_term.put({__MODULE__, :ids}, :atomics.new(1, signed: false))
+  def request(timeout, start), do: Boundary.request(timeout, start, &Native.request_cancel/1)
 
   @doc false
   # For DurableStash.TestBackend: the store in memory of this name, made at its first mention.
@@ -236,9 +188,9 @@ defmodule DurableStash.Engine do
     Process.flag(:trap_exit, true)
     release_predecessor(name, config.shutdown_timeout)
 
-    case native(fn -> Native.engine_start(Config.to_native(config, backend(config.backend))) end) do
+    case Boundary.call(fn -> Native.engine_start(Config.to_native(config, backend(config.backend))) end) do
       {:ok, resource} ->
-        _without_it_telemetry_is_less = native(fn -> Native.engine_observe(resource, self()) end)
+        _without_it_telemetry_is_less = Boundary.call(fn -> Native.engine_observe(resource, self()) end)
 
         :persistent_term.put({__MODULE__, name}, %__MODULE__{
           name: name,
@@ -286,32 +238,18 @@ defmodule DurableStash.Engine do
 
   # What changed before anybody observed is no event.
   defp health_at_start(state) do
-    case native(fn -> Native.engine_health(state.resource) end) do
+    case Boundary.call(fn -> Native.engine_health(state.resource) end) do
       {:error, %Error{}} -> state
-      {health, reason} -> log_health(state, health, reason)
+      {health, reason} -> health_told(%{event: :health, metadata: %{state: health, reason: reason}}, state)
     end
   end
 
-  defp health_told(%{event: :health, metadata: %{state: health} = metadata}, state),
-    do: log_health(state, health, metadata[:reason])
-
-  defp health_told(_other, state), do: state
-
-  # Once per change: the operator hears of a store that is away though no LiveView does.
-  defp log_health(%{health: health} = state, health, _reason), do: state
-
-  defp log_health(%{name: name, health: before} = state, health, reason) do
-    message = fn what -> "[DurableStash] #{inspect(name)} #{what}#{reason && ": " <> reason}" end
-
-    case health do
-      :degraded -> Logger.error(message.("cannot reach its store, and keeps trying"))
-      :refusing -> Logger.error(message.("refuses writes"))
-      :ready when before in [:degraded, :refusing] -> Logger.info(message.("is ready again"))
-      _as_expected -> :ok
-    end
-
+  defp health_told(%{event: :health, metadata: %{state: health} = metadata}, state) do
+    EngineLog.health(state.name, state.health, health, metadata[:reason])
     %{state | health: health}
   end
+
+  defp health_told(_other, state), do: state
 
   defp drain_once(%{drained: nil} = state, timeout) do
     timeout = if timeout == :configured, do: state.config.shutdown_timeout, else: timeout
@@ -321,23 +259,11 @@ defmodule DurableStash.Engine do
       request(timeout + @margin, &Native.engine_drain(state.resource, timeout, &1))
 
     Telemetry.drained(report, state.name, System.monotonic_time() - start)
-    log_unsaved(report)
+    EngineLog.drained(report)
     {report, %{state | drained: report}}
   end
 
   defp drain_once(%{drained: report} = state, _timeout), do: {report, state}
-
-  defp log_unsaved({:ok, %{unsaved_ops: 0}}), do: :ok
-
-  defp log_unsaved({:ok, %{unsaved_ops: ops, unsaved_sessions: sessions}}) do
-    Logger.error(
-      "[DurableStash] shut down with #{ops} writes of #{sessions} sessions not saved: the store did not take them in time"
-    )
-  end
-
-  defp log_unsaved({:error, error}) do
-    Logger.error("[DurableStash] could not save what was accepted before the shutdown: #{error.message}")
-  end
 
   defp forward_events(state) do
     receive do
@@ -360,30 +286,6 @@ defmodule DurableStash.Engine do
   defp backend({:disk, path}), do: {:disk, path}
   defp backend({:s3, options}), do: {:s3, options}
   defp backend({:test, options}), do: {:memory, DurableStash.TestBackend.store(options)}
-
-  defp await(id, request, timeout) do
-    receive do
-      {:durable_stash, ^id, reply} -> reply
-    after
-      timeout ->
-        if Native.request_cancel(request) do
-          {:error, {:timeout, "There was no answer within #{timeout} ms"}}
-        else
-          receive do
-            {:durable_stash, ^id, reply} -> reply
-          end
-        end
-    end
-  end
-
-  defp boundary_reason(%ErlangError{original: original}), do: inspect(original)
-  defp boundary_reason(%ArgumentError{}), do: "an argument is not of the type, or in the range, that it takes"
-
-  # A library that does not load leaves its module undefined; what the loader said is in the log.
-  defp boundary_reason(%UndefinedFunctionError{}) do
-    "the library in priv/native could not be loaded. It has to be built on this kind of machine, by this Erlang/OTP " <>
-      "release or an older one: try `mix deps.compile durable_stash --force`"
-  end
 
   defp down, do: Error.new(:engine_down, "The engine stopped")
 

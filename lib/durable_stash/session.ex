@@ -3,6 +3,7 @@ defmodule DurableStash.Session do
   # One LiveView's handle on its browser session in the engine. Dropping it (the LiveView dies) releases the tab; what it
   # wrote lives on.
 
+  alias DurableStash.Boundary
   alias DurableStash.Engine
   alias DurableStash.Error
   alias DurableStash.Native
@@ -38,7 +39,7 @@ defmodule DurableStash.Session do
     with {:ok, engine} <- Engine.fetch(engine_name),
          claim = Map.put(claim, :max_value_bytes, engine.max_value_bytes),
          {:ok, resource} <-
-           Engine.native(fn -> Native.session_open(engine.resource, claim) end) do
+           Boundary.call(fn -> Native.session_open(engine.resource, claim) end) do
       {:ok, %__MODULE__{engine: engine, resource: resource}}
     end
   end
@@ -51,7 +52,7 @@ defmodule DurableStash.Session do
   def epoch(nil), do: nil
 
   def epoch(%__MODULE__{resource: resource}) do
-    case Engine.native(fn -> Native.session_epoch(resource) end) do
+    case Boundary.call(fn -> Native.session_epoch(resource) end) do
       {:error, _error} -> nil
       epoch -> epoch
     end
@@ -70,7 +71,7 @@ defmodule DurableStash.Session do
   @spec stash(t(), pairs(), pairs()) ::
           {:ok, accepted :: non_neg_integer(), [refusal()]} | {:error, Error.t()}
   def stash(%__MODULE__{resource: resource}, session_pairs, tab_pairs) do
-    Engine.native(fn ->
+    Boundary.call(fn ->
       case Native.session_stash(resource, session_pairs, tab_pairs) do
         :large -> Native.session_stash_dirty(resource, session_pairs, tab_pairs)
         result -> result
@@ -81,7 +82,7 @@ defmodule DurableStash.Session do
   @doc "Enqueues the emptying of the view's slice and the tab, and returns at once."
   @spec reset(t()) :: {:ok, accepted :: pos_integer()} | {:error, Error.t()}
   def reset(%__MODULE__{resource: resource}) do
-    Engine.native(fn -> Native.session_reset(resource) end)
+    Boundary.call(fn -> Native.session_reset(resource) end)
   end
 
   @doc "What is stored, and by which versions of the view. Waits, at most a little longer than the engine's `recover_timeout`."
@@ -122,7 +123,7 @@ defmodule DurableStash.Session do
            }}
           | {:error, Error.t()}
   def status(%__MODULE__{resource: resource}) do
-    Engine.native(fn ->
+    Boundary.call(fn ->
       {accepted, saved, failures, superseded?, down?} = Native.session_status(resource)
 
       {:ok,
@@ -139,6 +140,6 @@ defmodule DurableStash.Session do
   @doc "Asks for `{:durable_stash_status, 0, change}` at every change of what is saved."
   @spec watch(t(), pid()) :: :ok | {:error, Error.t()}
   def watch(%__MODULE__{resource: resource}, pid) do
-    Engine.native(fn -> Native.session_watch(resource, pid, 0) end)
+    Boundary.call(fn -> Native.session_watch(resource, pid, 0) end)
   end
 end

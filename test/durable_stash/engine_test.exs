@@ -4,6 +4,7 @@ defmodule DurableStash.EngineTest do
 
   import ExUnit.CaptureLog
 
+  alias DurableStash.Boundary
   alias DurableStash.Native
   alias DurableStash.OsNode
 
@@ -71,7 +72,7 @@ defmodule DurableStash.EngineTest do
 
     test "an argument that the library does not take is an error of the boundary" do
       assert {:error, %Error{kind: :engine_down, message: message}} =
-               Engine.native(fn -> Native.engine_stats(:no_engine) end)
+               Boundary.call(fn -> Native.engine_stats(:no_engine) end)
 
       assert message =~ "an argument is not of the type"
     end
