@@ -1,0 +1,117 @@
+//! What may have taken a value away: removals, resets, fresh mounts of a tab, requests to forget. Found by what they cover.
+
+use std::collections::HashMap;
+
+use crate::history::{History, Index, Mount, Name, Op, Outcome, Register, Slot};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Scope {
+    Register(Register),
+    Slice { session: Name, view: Name, vsn: u64 },
+    Tab(Slot),
+    Session(Name),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Removal {
+    from: u64,
+    until: u64,
+    client: Index,
+    /// The number of the write; none for a mount's emptying of its tab.
+    number: Option<u64>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Removals {
+    /// By beginning, each with the latest end of all up to it.
+    by_scope: HashMap<Scope, Vec<(Removal, u64)>>,
+}
+
+/// When a removal must have been open, and whose it must be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Within {
+    pub(crate) from: u64,
+    pub(crate) until: u64,
+    pub(crate) node: Option<Name>,
+}
+
+impl Removals {
+    pub(crate) fn of(history: &History) -> Self {
+        let mut all: Vec<(Scope, Removal)> = Vec::new();
+        for (index, client) in history.clients.iter().enumerate() {
+            if let Some(slot) = client.slot.filter(|_| client.mount == Mount::Fresh) {
+                let removal = Removal { from: client.opened, until: u64::MAX, client: index, number: None };
+                all.push((Scope::Tab(slot), removal));
+            }
+        }
+        for write in &history.writes {
+            let until = match write.end {
+                None | Some((Outcome::Unknown, _)) => u64::MAX,
+                Some((Outcome::Saved, at)) => at,
+                Some((Outcome::Failed, _)) => continue,
+            };
+            let client = &history.clients[write.client];
+            let removal = Removal { from: write.invoked, until, client: write.client, number: Some(write.number) };
+            match (&write.op, client.slot) {
+                (Op::Remove(registers), _) => {
+                    all.extend(registers.iter().map(|register| (Scope::Register(*register), removal)));
+                }
+                (Op::Reset, Some(slot)) => {
+                    let Slot { session, view, vsn, .. } = slot;
+                    all.push((Scope::Slice { session, view, vsn }, removal));
+                    all.push((Scope::Tab(slot), removal));
+                }
+                (Op::Forget, _) => all.push((Scope::Session(client.session), removal)),
+                (Op::Stash(_), _) | (Op::Reset, None) => {}
+            }
+        }
+        all.sort_by_key(|(_, removal)| removal.from);
+        let mut by_scope: HashMap<Scope, Vec<(Removal, u64)>> = HashMap::new();
+        for (scope, removal) in all {
+            let of_scope = by_scope.entry(scope).or_default();
+            let latest = of_scope.last().map_or(0, |(_, latest)| *latest).max(removal.until);
+            of_scope.push((removal, latest));
+        }
+        Self { by_scope }
+    }
+
+    /// Whether something that was open within this time may have removed what stood at the register: the value of this
+    /// write, if there was one.
+    pub(crate) fn may_remove(
+        &self,
+        history: &History,
+        register: &Register,
+        value_of: Option<Index>,
+        within: Within,
+    ) -> bool {
+        let Register { session, view, vsn, tab, .. } = *register;
+        let whole = match tab {
+            Some(tab) => Scope::Tab(Slot { session, view, vsn, tab }),
+            None => Scope::Slice { session, view, vsn },
+        };
+        let may = |removal: &Removal| {
+            let client = &history.clients[removal.client];
+            let in_time = removal.until >= within.from && within.node.is_none_or(|node| node == client.node);
+            in_time && value_of.is_none_or(|write| !is_too_old(history, removal, write))
+        };
+        [Scope::Register(*register), whole, Scope::Session(session)].iter().any(|scope| {
+            let Some(removals) = self.by_scope.get(scope) else { return false };
+            let until = removals.partition_point(|(removal, _)| removal.from <= within.until);
+            let open = removals[..until].iter().rev().take_while(|(_, latest)| *latest >= within.from);
+            open.into_iter().any(|(removal, _)| may(removal))
+        })
+    }
+}
+
+/// Whether the removal was certainly over, or asked for, before the value was written.
+fn is_too_old(history: &History, removal: &Removal, write: Index) -> bool {
+    let write = &history.writes[write];
+    match removal.number {
+        Some(number) => (removal.client == write.client && number < write.number) || removal.until < write.invoked,
+        // A fresh mount empties what mounts before it have left.
+        None => {
+            let mount = |client: Index| history.clients[history.clients[client].root].opened;
+            mount(removal.client) <= mount(write.client)
+        }
+    }
+}

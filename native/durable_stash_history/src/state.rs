@@ -1,0 +1,90 @@
+//! What a session's object held at one time.
+
+use std::collections::BTreeMap;
+
+use crate::history::{Name, Names, Register, canonical};
+use crate::object::{Header, Object};
+
+/// The object from one commit to the next.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) at: u64,
+    pub(crate) etag: Option<String>,
+    pub(crate) replaces: Option<String>,
+    pub(crate) content: Content,
+}
+
+#[derive(Debug)]
+pub(crate) enum Content {
+    Absent,
+    /// Bytes that are no document.
+    Damaged,
+    Whole(Box<Whole>),
+}
+
+/// A document.
+#[derive(Debug)]
+pub(crate) struct Whole {
+    pub(crate) header: Header,
+    /// In order.
+    pub(crate) values: Vec<(Register, Value)>,
+    /// When each slice was touched, in ms since the epoch, and how many tabs it has.
+    pub(crate) slices: BTreeMap<(Name, u64), (u64, u64)>,
+    /// The epoch of each tab.
+    pub(crate) tabs: BTreeMap<(Name, u64, Name), u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Value {
+    /// What it means.
+    pub(crate) name: Name,
+    /// The bytes it is stored as.
+    pub(crate) bytes: Name,
+}
+
+impl State {
+    pub(crate) fn whole(&self) -> Option<&Whole> {
+        match &self.content {
+            Content::Whole(whole) => Some(whole),
+            Content::Absent | Content::Damaged => None,
+        }
+    }
+
+    pub(crate) fn value(&self, register: &Register) -> Option<Name> {
+        let whole = self.whole()?;
+        let at = whole.values.binary_search_by_key(register, |(register, _)| *register).ok()?;
+        Some(whole.values[at].1.name)
+    }
+}
+
+impl Content {
+    pub(crate) fn of(session: Name, object: &Object<'_>, names: &mut Names) -> Self {
+        let mut values = Vec::new();
+        let (mut all_slices, mut all_tabs) = (BTreeMap::new(), BTreeMap::new());
+        for (view, slices) in &object.views {
+            let view = names.of(view);
+            for (vsn, slice) in slices {
+                let vsn = vsn.parse().unwrap_or(u64::MAX);
+                all_slices.insert((view, vsn), (slice.touched_at, slice.tabs.len() as u64));
+                let mut add = |names: &mut Names, tab, key: &str, raw: &str| {
+                    let register = Register { session, view, vsn, tab, key: names.of(key) };
+                    let (name, bytes) = (names.of(&canonical(raw)), names.of(raw));
+                    values.push((register, Value { name, bytes }));
+                };
+                for (key, raw) in &slice.data {
+                    add(names, None, key, raw.get());
+                }
+                for (tab, content) in &slice.tabs {
+                    let tab = names.of(tab);
+                    all_tabs.insert((view, vsn, tab), content.epoch);
+                    for (key, raw) in &content.data {
+                        add(names, Some(tab), key, raw.get());
+                    }
+                }
+            }
+        }
+        values.sort_unstable_by_key(|(register, _)| *register);
+        let header = object.header.clone();
+        Self::Whole(Box::new(Whole { header, values, slices: all_slices, tabs: all_tabs }))
+    }
+}
