@@ -164,6 +164,14 @@ mod planted {
         catches(Bug::DrainForgets);
     }
 
+    #[test]
+    fn catches_every_bug_of_the_machine_and_the_store() {
+        let tests = include_str!("simulation.rs");
+        for bug in Bug::ALL.into_iter().filter(|bug| *bug != Bug::KeptTermsAdvance) {
+            assert!(tests.contains(&format!("catches(Bug::{bug:?});")), "{bug:?} is not");
+        }
+    }
+
     fn catches(bug: Bug) {
         let broken = (0..SEEDS).find_map(|seed| Some((seed, World::planted(seed, bug).run(STEPS).err()?)));
         let Some((seed, broken)) = broken else { panic!("{bug:?} breaks nothing in {SEEDS} seeds") };
