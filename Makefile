@@ -1,7 +1,7 @@
 # Each target is a script of the same name in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: help toolchain demo test check docs verify bench
+.PHONY: help toolchain demo app test check docs verify bench
 
 help: ## print this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -11,6 +11,9 @@ toolchain: ## install what is missing of Elixir and Erlang/OTP into .toolchain, 
 
 demo: ## kill a node with SIGKILL in mid-write, and recover every session on a new one
 	@scripts/demo
+
+app: ## a page to try it on, at http://localhost:4000, with buttons that kill its server
+	@scripts/app
 
 test: ## run every test, in Rust and Elixir, with an S3-compatible server beside them
 	@scripts/test

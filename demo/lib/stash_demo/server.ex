@@ -1,0 +1,31 @@
+defmodule StashDemo.Server do
+  @moduledoc """
+  The server as an operating system process: who it is, and how it ends.
+  """
+
+  @doc "Its process id."
+  @spec os_pid() :: String.t()
+  def os_pid, do: List.to_string(:os.getpid())
+
+  @doc "Whether something starts the server again when it has ended. Only then may a visitor end it."
+  @spec supervised?() :: boolean()
+  def supervised?, do: next_version_file() != nil
+
+  @doc "SIGKILL: nothing is cleaned up, and nothing more is saved."
+  @spec kill() :: :ok
+  def kill do
+    true = supervised?()
+    {_output, 0} = System.cmd("kill", ["-KILL", os_pid()])
+    :ok
+  end
+
+  @doc "What a deploy does: SIGTERM, and then the next server starts, in this version of the page."
+  @spec deploy(pos_integer()) :: :ok
+  def deploy(version) do
+    File.write!(next_version_file(), Integer.to_string(version))
+    {_output, 0} = System.cmd("kill", ["-TERM", os_pid()])
+    :ok
+  end
+
+  defp next_version_file, do: Application.get_env(:stash_demo, :next_version_file)
+end
