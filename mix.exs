@@ -76,7 +76,7 @@ defmodule DurableStash.MixProject do
       links: %{},
       files:
         ~w(lib native/*/src native/*/build.rs native/*/benches native/*/Cargo.toml native/*/clippy.toml Cargo.toml Cargo.lock
-           .formatter.exs mix.exs README.md CHANGELOG.md LICENSE docs)
+           .formatter.exs mix.exs README.md CHANGELOG.md LICENSE docs/*.md)
     ]
   end
 
@@ -86,6 +86,7 @@ defmodule DurableStash.MixProject do
       source_ref: "v#{@version}",
       extras: @guides ++ ["CHANGELOG.md", "LICENSE"],
       groups_for_extras: [Guides: @guides],
+      assets: %{"docs/images" => "docs/images"},
       groups_for_modules: [
         "In a Phoenix application": [DurableStash, DurableStash.Plug, DurableStash.Telemetry],
         "Running engines": [DurableStash.Engine, DurableStash.Config, DurableStash.Error],
