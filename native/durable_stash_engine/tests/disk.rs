@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use durable_stash_engine::backend;
-use durable_stash_engine::store::{ObjectName, Store};
+use durable_stash_engine::store::{DeleteOutcome, ObjectName, Store};
 use durable_stash_engine::{Backend, ErrorKind, HealthState};
 use durable_stash_machine::{ETag, GetOutcome, Precondition, PutOutcome};
 use support::*;
@@ -321,3 +321,43 @@ fn writes_as_a_process_of_its_own() {
 const PATH: &str = "DURABLE_STASH_TEST_PATH";
 const WHO: &str = "DURABLE_STASH_TEST_WHO";
 const TIMES: &str = "DURABLE_STASH_TEST_TIMES";
+
+#[tokio::test]
+async fn where_a_test_asks_for_it_no_version_is_forgotten() {
+    let directory = directory();
+    let kept = directory.path().join("kept");
+    std::fs::create_dir_all(&kept).unwrap();
+    let store = open(directory.path());
+    let first = create(&*store, &name(1), "first").await;
+    let second = match store.put(&name(1), "second".into(), &Precondition::Matches(first.clone())).await {
+        PutOutcome::Written(etag) => etag,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(store.put(&name(1), "lost".into(), &Precondition::Matches(first.clone())).await, PutOutcome::Moved);
+    assert_eq!(store.delete_if(&name(1), &second).await, DeleteOutcome::Deleted);
+    let flat = name(1).as_str().replace('/', "_");
+    let content = |etag: &ETag| std::fs::read_to_string(kept.join(format!("{flat}.{}", etag.as_str()))).unwrap();
+    assert_eq!((content(&first), content(&second)), ("first".into(), "second".into()));
+    let log = std::fs::read_to_string(kept.join("log")).unwrap();
+    let mut times = Vec::new();
+    let lines: Vec<String> = log
+        .lines()
+        .map(|line| {
+            let (what, rest) = line.split_once(' ').unwrap();
+            let (time, rest) = rest.split_once(' ').unwrap();
+            times.push(time.parse::<u64>().unwrap());
+            format!("{what} {rest}")
+        })
+        .collect();
+    let (first, second) = (first.as_str(), second.as_str());
+    let expected = [
+        format!("before {flat} - {first}"),
+        format!("after {flat} {first}"),
+        format!("before {flat} {first} {second}"),
+        format!("after {flat} {second}"),
+        format!("before {flat} {second} -"),
+        format!("after {flat} -"),
+    ];
+    assert_eq!(lines, expected);
+    assert!(times.is_sorted());
+}

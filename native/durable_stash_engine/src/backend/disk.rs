@@ -27,6 +27,7 @@ use durable_stash_machine::{ETag, GetOutcome, Precondition, PutOutcome};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
+use crate::backend::kept::Kept;
 use crate::error::{Error, Failure};
 use crate::retry;
 use crate::store::{Cursor, DeleteOutcome, Listed, ObjectName, Page, Store, StoreError, content_etag};
@@ -51,7 +52,8 @@ impl DiskStore {
         make_folder(&root).map_err(unusable)?;
         fs::read_dir(&root).map_err(unusable)?;
         let described = format!("the disk store in `{}`", root.display());
-        let folders = Folders { root, largest_body, unsynced: Mutex::default(), trouble: Mutex::default() };
+        let kept = Kept::beside(path);
+        let folders = Folders { root, largest_body, unsynced: Mutex::default(), trouble: Mutex::default(), kept };
         folders.clear_leftovers();
         Ok(Self {
             folders: Arc::new(folders),
@@ -156,6 +158,7 @@ struct Folders {
     /// Folders in which a rename may not be durable yet: from before a rename until a sync after it has gone through.
     unsynced: Mutex<HashSet<PathBuf>>,
     trouble: Mutex<Option<String>>,
+    kept: Kept,
 }
 
 impl Folders {
@@ -205,16 +208,21 @@ impl Folders {
         if let Err(error) = write_synced(&temporary, body) {
             return give_up(error);
         }
-        self.unsynced.lock().insert(folder.clone());
-        if let Err(error) = fs::rename(&temporary, self.path(name)) {
+        let (path, etag) = (self.path(name), content_etag(body));
+        if let Err(error) = self.kept.before(name, &path, present.as_ref(), Some(&etag)) {
             return give_up(error);
         }
+        self.unsynced.lock().insert(folder.clone());
+        if let Err(error) = fs::rename(&temporary, &path) {
+            return give_up(error);
+        }
+        self.kept.after(name, Some(&etag));
         if let Err(error) = sync_folder(&folder) {
             self.note(&error);
             return PutOutcome::Unknown { retry_after: None };
         }
         self.unsynced.lock().remove(&folder);
-        PutOutcome::Written(content_etag(body))
+        PutOutcome::Written(etag)
     }
 
     fn delete_if(&self, name: &ObjectName, etag: &ETag) -> DeleteOutcome {
@@ -227,7 +235,13 @@ impl Folders {
             Err(error) if retry::is_absent(&error) => return DeleteOutcome::Missing,
             Err(_) => return DeleteOutcome::Failed,
         }
-        match fs::remove_file(&path).and_then(|()| sync_folder(&folder)) {
+        let removed = self
+            .kept
+            .before(name, &path, Some(etag), None)
+            .and_then(|()| fs::remove_file(&path))
+            .inspect(|()| self.kept.after(name, None))
+            .and_then(|()| sync_folder(&folder));
+        match removed {
             Ok(()) => DeleteOutcome::Deleted,
             Err(_) => DeleteOutcome::Failed,
         }

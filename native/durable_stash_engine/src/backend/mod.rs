@@ -1,6 +1,7 @@
 //! The stores: in memory, on a disk, on S3.
 
 mod disk;
+mod kept;
 mod memory;
 mod s3;
 mod script;
