@@ -1,7 +1,7 @@
 # Each target is a script of the same name in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: help toolchain demo app test check docs verify bench
+.PHONY: help toolchain demo app test browser check docs verify bench
 
 help: ## print this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -17,6 +17,9 @@ app: ## a page to try it on, at http://localhost:4000, with buttons that kill it
 
 test: ## run every test, in Rust and Elixir, with an S3-compatible server beside them
 	@scripts/test
+
+browser: ## the demo app in a real browser: cuts, crashes, deploys, kills, tabs. Needs Hex, node and Chromium
+	@scripts/browser
 
 check: ## formatting, warnings as errors, purity of the machine crate
 	@scripts/check
