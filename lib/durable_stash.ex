@@ -13,10 +13,12 @@ defmodule DurableStash do
   alias DurableStash.Recovery
   alias DurableStash.Schema
   alias DurableStash.SessionKey
+  alias DurableStash.Standing
   alias DurableStash.Tab
   alias DurableStash.Telemetry
   alias DurableStash.Write
   alias Phoenix.Component
+  alias Phoenix.LiveView
   alias Phoenix.LiveView.Socket
 
   @timeout 5_000
@@ -106,13 +108,15 @@ defmodule DurableStash do
 
     * `:saved`: the store has it;
     * `:saving`: the engine has it, and is saving it;
-    * `:unsaved`: some of it is neither; the next stash sends it again, unless its tab has mounted again or a value cannot
-      be stored.
+    * `:unsaved`: some of it is neither, and the next stash sends it again, unless its tab has mounted again or a value
+      cannot be stored; or the store has not taken it for five seconds, which the engine goes on trying.
 
   Reads a few counters and asks nobody.
   """
   @spec status(Socket.t()) :: :saved | :saving | :unsaved
-  def status(%Socket{} = socket), do: Context.state(Context.fetch!(socket))
+  def status(%Socket{} = socket) do
+    with {:saving, _age} <- Standing.of(Context.fetch!(socket)), do: :saving
+  end
 
   @doc """
   Waits until everything this LiveView stashed so far is saved, at most `timeout` ms (or `:infinity`). Call it in the LiveView's process.
@@ -134,6 +138,23 @@ defmodule DurableStash do
       end
     end)
   end
+
+  @doc """
+  Stashes, and then navigates as `Phoenix.LiveView.push_navigate/2` does.
+
+  `auto_stash` runs after a render, and LiveView renders no more once a callback has navigated or redirected: what that
+  callback changed would be lost. This and `redirect/2` save it. A patch is followed by a render, and needs neither.
+  """
+  @spec push_navigate(Socket.t(), keyword()) :: Socket.t()
+  def push_navigate(%Socket{} = socket, options), do: socket |> stash() |> LiveView.push_navigate(options)
+
+  @doc """
+  Stashes, and then redirects as `Phoenix.LiveView.redirect/2` does.
+
+  The next page may be rendered by another node, which finds what is in the store by then: `flush/2` before it makes sure.
+  """
+  @spec redirect(Socket.t(), keyword()) :: Socket.t()
+  def redirect(%Socket{} = socket, options), do: socket |> stash() |> LiveView.redirect(options)
 
   @doc """
   Deletes everything that is stored for a browser session: for the logout, together with the session itself.

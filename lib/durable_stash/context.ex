@@ -8,8 +8,8 @@ defmodule DurableStash.Context do
   alias DurableStash.Options
   alias DurableStash.Session
   alias DurableStash.SessionKey
+  alias DurableStash.Standing
   alias DurableStash.Tab
-  alias DurableStash.Telemetry
   alias Phoenix.LiveView
   alias Phoenix.LiveView.Socket
 
@@ -40,8 +40,10 @@ defmodule DurableStash.Context do
     unassigned: [],
     # The keys whose present term was refused, and why.
     refused: %{},
-    # As many failed writes of the handle have been answered by sending everything again.
-    failures: 0,
+    # How the handle's writes fare.
+    standing: %Standing{},
+    # The timer of the next look at how the writes fare, for `status:`.
+    look: nil,
     # A reset that is not known to be saved: `:unsent`, or the number of its write.
     reset: nil,
     # Why the last write was not accepted.
@@ -62,7 +64,8 @@ defmodule DurableStash.Context do
           untouched: Delta.kept() | nil,
           unassigned: [atom()],
           refused: %{atom() => Error.t()},
-          failures: non_neg_integer(),
+          standing: Standing.t(),
+          look: reference() | nil,
           reset: nil | :unsent | pos_integer(),
           error: Error.t() | nil,
           superseded?: boolean()
@@ -127,20 +130,10 @@ defmodule DurableStash.Context do
         open(context)
 
       {:ok, status} ->
-        if Session.current?(session), do: {:ok, settle(context, status)}, else: open(context)
+        if Session.current?(session), do: {:ok, Standing.settle(context, status)}, else: open(context)
 
       {:error, error} ->
         failed(context, error)
-    end
-  end
-
-  @doc "Whether what was stashed is in the store, on its way, or neither."
-  @spec state(t()) :: :saved | :saving | :unsaved
-  def state(%__MODULE__{} = context) do
-    cond do
-      context.error != nil or context.reset == :unsent or context.refused != %{} -> :unsaved
-      context.session == nil -> :saved
-      true -> session_state(context, Session.status(context.session))
     end
   end
 
@@ -213,7 +206,7 @@ defmodule DurableStash.Context do
 
   defp opened(context, session) do
     reset = if context.reset != nil, do: :unsent
-    %{context | session: session, kept: %{}, failures: 0, reset: reset}
+    %{context | session: session, kept: %{}, standing: %Standing{}, reset: reset}
   end
 
   defp watch(%{options: %{status: nil}} = context), do: context
@@ -223,32 +216,6 @@ defmodule DurableStash.Context do
     _without_it_the_assign_lags = Session.watch(context.session, self())
     context
   end
-
-  defp settle(context, %{failures: failures, saved: saved}) when failures > context.failures do
-    Telemetry.unsaved(context, failures - context.failures)
-
-    reset =
-      if is_integer(context.reset) and context.reset > saved, do: :unsent, else: context.reset
-
-    %{context | kept: %{}, failures: failures, reset: reset}
-  end
-
-  defp settle(%{reset: reset} = context, %{saved: saved})
-       when is_integer(reset) and reset <= saved,
-       do: %{context | reset: nil}
-
-  defp settle(context, _status), do: context
-
-  defp session_state(context, {:ok, status}) do
-    cond do
-      status.superseded? or status.failures > context.failures -> :unsaved
-      status.accepted <= status.saved -> :saved
-      status.down? or not Session.current?(context.session) -> :unsaved
-      true -> :saving
-    end
-  end
-
-  defp session_state(_context, {:error, _error}), do: :unsaved
 
   defp superseded do
     Error.new(

@@ -1,14 +1,21 @@
 defmodule DurableStash.Hook do
   @moduledoc false
   # Keeps the assign that a view names in `status:` at `:saved`, `:saving` or `:unsaved`.
+  #
+  # A write that is quick is not shown at all: "Saved" that flickers with each keystroke is nothing to look at, and nothing
+  # to hear for who has it read out.
 
   alias DurableStash.Context
+  alias DurableStash.Standing
   alias Phoenix.Component
   alias Phoenix.LiveView
   alias Phoenix.LiveView.Socket
 
   @hook :durable_stash_status
   @mount_hook :durable_stash_mount
+
+  # How long (ms) a write may take before the assign says `:saving`. What it said before stays until then.
+  @quick 200
 
   @doc "Sets the assign, and follows the engine's messages on a connected mount."
   @spec attach(Socket.t()) :: Socket.t()
@@ -78,6 +85,26 @@ defmodule DurableStash.Hook do
   def handle_info(_message, socket), do: {:cont, socket}
 
   defp show(socket, context) do
-    Component.assign(socket, context.options.status, Context.state(context))
+    name = context.options.status
+
+    case Standing.of(context) do
+      {:saving, age} when age < @quick ->
+        socket = if is_map_key(socket.assigns, name), do: socket, else: Component.assign(socket, name, :saved)
+        look_again(socket, context, @quick - age)
+
+      {:saving, age} ->
+        socket |> Component.assign(name, :saving) |> look_again(context, Standing.late() - age)
+
+      standing ->
+        Component.assign(socket, name, standing)
+    end
+  end
+
+  # One timer at a time, for the next moment at which something else may have to be shown. That a write is saved, or has
+  # failed, is told by the engine.
+  defp look_again(socket, context, milliseconds) do
+    if context.look, do: Process.cancel_timer(context.look)
+    look = Process.send_after(self(), {@hook, nil, :look}, milliseconds)
+    Context.put(socket, %{context | look: look})
   end
 end

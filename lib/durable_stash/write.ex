@@ -7,6 +7,7 @@ defmodule DurableStash.Write do
   alias DurableStash.Delta
   alias DurableStash.Error
   alias DurableStash.Session
+  alias DurableStash.Standing
   alias DurableStash.Telemetry
 
   # How long `durability: :await` holds the LiveView.
@@ -60,7 +61,7 @@ defmodule DurableStash.Write do
          {:ok, status} <- Session.status(session) do
       # The engine takes a write that was saved after a failure for the answer to it. Where the failure came between our
       # look at the counters and that write, it is not: the next stash is.
-      if status.failures > context.failures, do: {:error, given_up()}, else: :ok
+      if status.failures > context.standing.failures, do: {:error, given_up()}, else: :ok
     end
   end
 
@@ -95,7 +96,7 @@ defmodule DurableStash.Write do
   # A reset that failed, or was not taken, comes before what was stashed after it.
   defp send_reset(%Context{reset: :unsent} = context) do
     case Session.reset(context.session) do
-      {:ok, op} -> {:ok, %{context | reset: op, kept: %{}, refused: %{}}}
+      {:ok, op} -> {:ok, Standing.sent(%{context | reset: op, kept: %{}, refused: %{}}, op)}
       {:error, error} -> Context.failed(context, error)
     end
   end
@@ -104,7 +105,8 @@ defmodule DurableStash.Write do
 
   defp send_pairs(context, session, tab) do
     case Session.stash(context.session, named(session), named(tab)) do
-      {:ok, _op, refusals} ->
+      {:ok, op, refusals} ->
+        context = Standing.sent(context, op)
         sent = session ++ tab
         refused = refused(sent, refusals)
         report(context, refused)

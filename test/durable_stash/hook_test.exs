@@ -3,6 +3,8 @@ defmodule DurableStash.HookTest do
 
   import ExUnit.CaptureLog
 
+  alias DurableStash.Context
+
   defp mount(engine, stash \\ []) do
     view =
       view(engine, [stored_keys: [:count], status: :stash_status] ++ stash, assigns: [count: 0])
@@ -20,32 +22,95 @@ defmodule DurableStash.HookTest do
     assert stash_status(Page.render(page, view)) == :saved
   end
 
-  test "it says :saving with the stash, and :saved by a message", %{
+  # Not before a write has taken as long as that.
+  @quick 200
+
+  defp await_status(lv, status), do: assert(eventually(fn -> stash_status(lv) == status end))
+
+  # As if the handle's writes had been on their way for so much longer.
+  defp age(lv, milliseconds) do
+    LiveViewProcess.run(lv, fn socket ->
+      context = Context.fetch!(socket)
+      older = fn {op, sent_at} -> {op, sent_at - milliseconds} end
+      standing = context.standing |> Map.update!(:oldest, older) |> Map.update!(:latest, older)
+      {:ok, Context.put(socket, %{context | standing: standing})}
+    end)
+
+    send(lv, {:durable_stash_status, nil, :look})
+    :ok
+  end
+
+  test "it says :saving once a write takes longer than 200 ms, and :saved by a message", %{
     engine: engine,
     backend: backend
   } do
     %{lv: lv} = mount(engine)
     TestBackend.stall_puts(backend, 1)
+    started_at = System.monotonic_time(:millisecond)
     LiveViewProcess.stash(lv, count: 1)
-    assert stash_status(lv) == :saving
+    assert LiveViewProcess.status(lv) == :saving
+    await_status(lv, :saving)
+    assert System.monotonic_time(:millisecond) - started_at >= @quick
 
     TestBackend.release(backend)
-    assert eventually(fn -> stash_status(lv) == :saved end)
+    await_status(lv, :saved)
     assert LiveViewProcess.unhandled(lv) == []
   end
 
+  test "a write that is quick is not shown", %{engine: engine} do
+    %{lv: lv} = mount(engine)
+    LiveViewProcess.save(lv, count: 1)
+    assert eventually(fn -> LiveViewProcess.status(lv) == :saved end)
+
+    # Whatever the machine is doing: the timer says what is true when it fires.
+    send(lv, {:durable_stash_status, nil, :look})
+    assert stash_status(lv) == :saved
+  end
+
+  test "it counts from the oldest write that is not saved, however many follow", context do
+    %{lv: lv} = mount(context.engine)
+    TestBackend.stall_puts(context.backend, 1)
+    LiveViewProcess.stash(lv, count: 1)
+    age(lv, @quick)
+    assert stash_status(lv) == :saving
+    LiveViewProcess.stash(lv, count: 2)
+    assert stash_status(lv) == :saving
+    TestBackend.release(context.backend)
+    await_status(lv, :saved)
+  end
+
+  test "a write that takes five seconds is :unsaved, and :saved when it lands", context do
+    %{lv: lv} = mount(context.engine)
+    TestBackend.stall_puts(context.backend, 1)
+    LiveViewProcess.stash(lv, count: 1)
+    age(lv, 4_000)
+    assert stash_status(lv) == :saving
+    age(lv, 1_000)
+    assert stash_status(lv) == :unsaved
+    assert LiveViewProcess.status(lv) == :unsaved
+
+    # A later write does not make the first one any younger.
+    LiveViewProcess.stash(lv, count: 2)
+    assert stash_status(lv) == :unsaved
+
+    TestBackend.release(context.backend)
+    await_status(lv, :saved)
+    assert LiveViewProcess.status(lv) == :saved
+  end
+
   @tag engine: [max_document_bytes: 10_000]
-  test "it says :unsaved when a write failed, until the next stash", context do
+  test "it says :unsaved when a write failed, until the next one is saved", context do
     %{engine: engine, backend: backend} = context
     %{lv: lv} = mount(engine)
     LiveViewProcess.stash(lv, count: String.duplicate("too large", 2_000))
-    assert eventually(fn -> stash_status(lv) == :unsaved end)
+    await_status(lv, :unsaved)
 
     TestBackend.stall_puts(backend, 1)
     LiveViewProcess.stash(lv, count: 2)
-    assert stash_status(lv) == :saving
+    assert stash_status(lv) in [:unsaved, :saving]
+    await_status(lv, :saving)
     TestBackend.release(backend)
-    assert eventually(fn -> stash_status(lv) == :saved end)
+    await_status(lv, :saved)
   end
 
   test "it says :unsaved while a value cannot be stored", %{engine: engine} do
@@ -61,7 +126,7 @@ defmodule DurableStash.HookTest do
     %{lv: lv} = mount(context.engine, auto_stash: true)
     TestBackend.stall_puts(context.backend, 1)
     LiveViewProcess.assign(lv, count: 1)
-    assert stash_status(lv) == :saving
+    await_status(lv, :saving)
     TestBackend.release(context.backend)
     assert eventually(fn -> stash_status(lv) == :saved end)
     assert LiveViewProcess.unhandled(lv) == []
@@ -73,9 +138,9 @@ defmodule DurableStash.HookTest do
     restart_engine(engine)
     TestBackend.stall_puts(backend, 1)
     LiveViewProcess.stash(lv, count: 2)
-    assert stash_status(lv) == :saving
+    await_status(lv, :saving)
     TestBackend.release(backend)
-    assert eventually(fn -> stash_status(lv) == :saved end)
+    await_status(lv, :saved)
   end
 
   test "other messages pass", %{engine: engine} do

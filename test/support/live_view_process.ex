@@ -136,8 +136,11 @@ defmodule DurableStash.LiveViewProcess do
     }
   end
 
-  # Hooks run only where something changed; what they assign is not rendered.
+  # Hooks run only where something changed; what they assign is not rendered. Nothing is once a callback has navigated.
   defp render(%Socket{transport_pid: nil} = socket), do: socket
+
+  defp render(%Socket{redirected: {_how, _to}} = socket), do: socket
+  defp render(%Socket{redirected: {_how, _kind, _to}} = socket), do: socket
 
   defp render(%Socket{assigns: %{__changed__: changed}} = socket) when changed == %{}, do: socket
 

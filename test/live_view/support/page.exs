@@ -81,6 +81,18 @@ defmodule DurableStash.Browser.Page do
     connect(%{page | path: path, join: "redirect", mounts: 0})
   end
 
+  @doc "Follows a LiveView that has navigated, which ended it."
+  @spec follow(t(), String.t()) :: t()
+  def follow(%__MODULE__{} = page, path) do
+    monitor = Process.monitor(page.view)
+    receive do: ({:DOWN, ^monitor, :process, _view, _reason} -> :ok)
+    connect(%{page | path: path, join: "redirect", mounts: 0})
+  end
+
+  @doc "What the page shows now, whole."
+  @spec html(t()) :: String.t()
+  def html(%__MODULE__{connection: connection}), do: Connection.html(connection)
+
   @doc "The connection is lost, and the server knows: the LiveView ends."
   @spec disconnect(t()) :: t()
   def disconnect(%__MODULE__{} = page) do

@@ -22,6 +22,8 @@ defmodule SomeAppWeb do
 
       @impl Phoenix.LiveView
       def render(assigns), do: SomeAppWeb.render(assigns)
+
+      defoverridable render: 1
     end
   end
 
@@ -47,6 +49,17 @@ defmodule SomeAppWeb do
   def handle_event("recover", _params, socket), do: {:noreply, recover(socket)}
   def handle_event("reset", _params, socket), do: {:noreply, LiveStash.reset_stash(socket)}
   def handle_event("raise", _params, _socket), do: raise("the view is broken")
+
+  def handle_event("leave", %{"by" => how} = changes, socket) do
+    leave = %{
+      "LiveView.push_navigate" => &Phoenix.LiveView.push_navigate(&1, to: "/auto"),
+      "DurableStash.push_navigate" => &DurableStash.push_navigate(&1, to: "/auto"),
+      "DurableStash.redirect" => &DurableStash.redirect(&1, to: "/auto"),
+      "LiveView.push_patch" => &Phoenix.LiveView.push_patch(&1, to: "/auto?patched")
+    }
+
+    {:noreply, socket |> change(Map.delete(changes, "by")) |> leave[how].()}
+  end
 
   def handle_event("flush", _params, socket) do
     flushed =
@@ -115,6 +128,9 @@ end
 
 defmodule SomeAppWeb.AutoLive do
   use SomeAppWeb, stored_keys: [:count, :theme, draft: :reconnect], auto_stash: true
+
+  @impl Phoenix.LiveView
+  def handle_params(_params, _uri, socket), do: {:noreply, socket}
 end
 
 # Neither this view nor the next one has a handle_info: what the adapter sends itself must not get that far.
@@ -127,6 +143,30 @@ defmodule SomeAppWeb.AutoStatusLive do
     stored_keys: [:count, :theme, draft: :reconnect],
     auto_stash: true,
     status: :stash_status
+end
+
+defmodule SomeAppWeb.Indicators do
+  use Phoenix.Component
+
+  def plain(assigns), do: ~H"<DurableStash.Components.status status={@status} />"
+
+  def dressed(assigns) do
+    ~H"""
+    <DurableStash.Components.status id="indicator" class="small" status={@status}>
+      <:saved>All is well</:saved>
+      <:saving>One moment</:saving>
+      <:unsaved><b>Careful</b></:unsaved>
+    </DurableStash.Components.status>
+    """
+  end
+end
+
+defmodule SomeAppWeb.IndicatorLive do
+  use SomeAppWeb, stored_keys: [:count, :theme, draft: :reconnect], status: :stash_status
+  use Phoenix.Component
+
+  @impl Phoenix.LiveView
+  def render(assigns), do: ~H"<main><SomeAppWeb.Indicators.plain status={@stash_status} /></main>"
 end
 
 defmodule SomeAppWeb.AwaitLive do
@@ -158,6 +198,7 @@ defmodule SomeAppWeb.Router do
       live("/auto", SomeAppWeb.AutoLive)
       live("/status", SomeAppWeb.StatusLive)
       live("/auto_status", SomeAppWeb.AutoStatusLive)
+      live("/indicator", SomeAppWeb.IndicatorLive)
       live("/await", SomeAppWeb.AwaitLive)
       live("/versioned", SomeAppWeb.VersionedLive)
     end

@@ -37,6 +37,23 @@ defmodule Phoenix.LiveView do
     update_in(socket.private.live_temp[:push_events], &[[event, payload] | &1 || []])
   end
 
+  def push_navigate(%Socket{} = socket, options), do: put_redirect(socket, {:live, :redirect, pushed!(options)})
+
+  def redirect(%Socket{} = socket, options),
+    do: put_redirect(socket, {:redirect, %{to: local!(Keyword.fetch!(options, :to)), status: 302}})
+
   defdelegate attach_hook(socket, id, stage, fun), to: Lifecycle
   defdelegate detach_hook(socket, id, stage), to: Lifecycle
+
+  defp pushed!(options) do
+    %{to: local!(Keyword.fetch!(options, :to)), kind: if(options[:replace], do: :replace, else: :push)}
+  end
+
+  defp local!("/" <> _ = to), do: to
+  defp local!(to), do: raise(ArgumentError, "the :to option expects a path but was #{inspect(to)}")
+
+  defp put_redirect(%Socket{redirected: nil} = socket, command), do: %{socket | redirected: command}
+
+  defp put_redirect(%Socket{redirected: to}, _command),
+    do: raise(ArgumentError, "socket already prepared to redirect with #{inspect(to)}")
 end

@@ -1,0 +1,85 @@
+defmodule DurableStash.Standing do
+  @moduledoc false
+  # How the writes of one handle fare: what is saved, on its way and for how long, or has failed.
+
+  alias DurableStash.Context
+  alias DurableStash.Session
+  alias DurableStash.Telemetry
+
+  # From then on (ms) a write that is not saved counts as late: one request, with all that it may take, has had its time.
+  @late 5_000
+
+  # The number of a write, and when the engine took it (monotonic ms).
+  @type sent :: {op :: pos_integer(), at :: integer()}
+  @type t :: %__MODULE__{failures: non_neg_integer(), oldest: sent() | nil, latest: sent() | nil}
+
+  defstruct [
+    # As many failed writes of the handle have been answered by sending everything again.
+    failures: 0,
+    # The write that has been unsaved the longest, as far as is known, and the last one. None where there was none.
+    oldest: nil,
+    latest: nil
+  ]
+
+  @doc "How long (ms) a write may be on its way before it counts as `:unsaved`."
+  @spec late() :: pos_integer()
+  def late, do: @late
+
+  @doc "Whether what was stashed is in the store, on its way, and for how long (ms), or neither."
+  @spec of(Context.t()) :: :saved | {:saving, age :: non_neg_integer()} | :unsaved
+  def of(context) do
+    cond do
+      context.error != nil or context.reset == :unsent or context.refused != %{} -> :unsaved
+      context.session == nil -> :saved
+      true -> of(context, Session.status(context.session))
+    end
+  end
+
+  @doc "The engine took a write. It took none where the number is 0."
+  @spec sent(Context.t(), op :: non_neg_integer()) :: Context.t()
+  def sent(context, 0), do: context
+
+  def sent(%{standing: standing} = context, op) do
+    sent = {op, System.monotonic_time(:millisecond)}
+    %{context | standing: %{standing | oldest: standing.oldest || sent, latest: sent}}
+  end
+
+  @doc "Takes in what the handle says. After a failed write everything is sent again."
+  @spec settle(Context.t(), map()) :: Context.t()
+  def settle(%{standing: standing} = context, %{failures: failures} = status) when failures > standing.failures do
+    Telemetry.unsaved(context, failures - standing.failures)
+    reset = if is_integer(context.reset) and context.reset > status.saved, do: :unsent, else: context.reset
+    %{context | kept: %{}, standing: %__MODULE__{failures: failures}, reset: reset}
+  end
+
+  def settle(%{standing: standing, reset: reset} = context, %{saved: saved}) do
+    oldest = if unsaved?(standing.oldest, saved), do: standing.oldest
+    reset = if is_integer(reset) and reset <= saved, do: nil, else: reset
+    %{context | standing: %{standing | oldest: oldest}, reset: reset}
+  end
+
+  defp of(context, {:ok, status}) do
+    cond do
+      status.superseded? or status.failures > context.standing.failures -> :unsaved
+      status.accepted <= status.saved -> :saved
+      status.down? or not Session.current?(context.session) -> :unsaved
+      true -> saving(age(context.standing, status.saved))
+    end
+  end
+
+  defp of(_context, {:error, _error}), do: :unsaved
+
+  defp saving(age) when age >= @late, do: :unsaved
+  defp saving(age), do: {:saving, age}
+
+  # Of the writes between the two nothing is known: the age may be too low by as much as the last one came later.
+  defp age(%{oldest: oldest, latest: latest}, saved) do
+    case Enum.find([oldest, latest], &unsaved?(&1, saved)) do
+      {_op, sent_at} -> System.monotonic_time(:millisecond) - sent_at
+      nil -> 0
+    end
+  end
+
+  defp unsaved?({op, _sent_at}, saved), do: op > saved
+  defp unsaved?(nil, _saved), do: false
+end
