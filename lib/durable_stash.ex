@@ -10,6 +10,7 @@ defmodule DurableStash do
   alias DurableStash.Error
   alias DurableStash.Hook
   alias DurableStash.Options
+  alias DurableStash.Peers
   alias DurableStash.Recovery
   alias DurableStash.Schema
   alias DurableStash.SessionKey
@@ -47,6 +48,7 @@ defmodule DurableStash do
     |> Tab.announce(context.tab)
     |> Context.put(%{claimed(context) | mounting?: false})
     |> Hook.attach()
+    |> Peers.attach()
   end
 
   @doc """

@@ -10,6 +10,7 @@ defmodule DurableStash.Application do
   alias DurableStash.Engine
   alias DurableStash.Log
   alias DurableStash.Native
+  alias DurableStash.Peers
 
   # In the same environment, and not the engine's: how Rustler builds the library, and what the VM adds.
   @others [Native, :included_applications]
@@ -22,7 +23,7 @@ defmodule DurableStash.Application do
     :ok = Log.start()
     :ok = Boundary.start_numbering()
 
-    Supervisor.start_link([{Engine, options}],
+    Supervisor.start_link([Peers, {Engine, options}],
       strategy: :one_for_one,
       name: DurableStash.Supervisor
     )

@@ -44,6 +44,10 @@ defmodule DurableStash.Context do
     standing: %Standing{},
     # The timer of the next look at how the writes fare, for `status:`.
     look: nil,
+    # Where the session's LiveViews on this node hear of each other's changes. None where nothing is pushed.
+    topic: nil,
+    # Per pushed key, the turn of the write that its present term comes from.
+    turns: %{},
     # A reset that is not known to be saved: `:unsent`, or the number of its write.
     reset: nil,
     # Why the last write was not accepted.
@@ -66,6 +70,8 @@ defmodule DurableStash.Context do
           refused: %{atom() => Error.t()},
           standing: Standing.t(),
           look: reference() | nil,
+          topic: binary() | nil,
+          turns: %{atom() => pos_integer()},
           reset: nil | :unsent | pos_integer(),
           error: Error.t() | nil,
           superseded?: boolean()
@@ -108,9 +114,9 @@ defmodule DurableStash.Context do
   @doc "The keys that this mount can recover: those of a tab come back to that tab's rejoin only."
   @spec keys_in_scope(t()) :: [atom()]
   def keys_in_scope(%__MODULE__{tab: %{mount: :rejoin}, options: options}),
-    do: options.session_keys ++ options.tab_keys
+    do: options.session_keys ++ options.shared_keys ++ options.tab_keys
 
-  def keys_in_scope(%__MODULE__{options: options}), do: options.session_keys
+  def keys_in_scope(%__MODULE__{options: options}), do: options.session_keys ++ options.shared_keys
 
   @doc """
   A context whose handle belongs to the running engine and has no failure that was not answered. A restart, or a failed

@@ -8,7 +8,7 @@ defmodule DurableStash.Native do
   # `ArgumentError`; a panic in Rust raises an `ErlangError` with `:nif_panicked` and leaves the engine as it was.
 
   # The number of `interface.rs`. A library that was built for another one does not load.
-  @interface 1
+  @interface 2
 
   use Rustler,
     otp_app: :durable_stash,
@@ -90,22 +90,26 @@ defmodule DurableStash.Native do
   def session_open(_engine, _claim), do: not_loaded()
 
   # All that can be stored is accepted as one write, `op`; 0 when nothing was left of it. `:large` says that the values
-  # are too much for a normal scheduler and nothing was accepted: then it is for `session_stash_dirty/3`.
-  @spec session_stash(session(), pairs(), pairs()) ::
+  # are too much for a normal scheduler and nothing was accepted: then it is for `session_stash_dirty/4`.
+  @spec session_stash(session(), session_keys :: pairs(), tab_keys :: pairs(), shared_keys :: pairs()) ::
           {:ok, op :: non_neg_integer(), refused :: [{String.t(), kind(), message :: String.t()}]}
           | :large
           | error()
-  def session_stash(_session, _session_pairs, _tab_pairs), do: not_loaded()
+  def session_stash(_session, _session_pairs, _tab_pairs, _shared_pairs), do: not_loaded()
 
-  @spec session_stash_dirty(session(), pairs(), pairs()) ::
+  @spec session_stash_dirty(session(), pairs(), pairs(), pairs()) ::
           {:ok, op :: non_neg_integer(), refused :: [{String.t(), kind(), message :: String.t()}]}
           | error()
-  def session_stash_dirty(_session, _session_pairs, _tab_pairs), do: not_loaded()
+  def session_stash_dirty(_session, _session_pairs, _tab_pairs, _shared_pairs), do: not_loaded()
+
+  # Of two accepted writes of one browser session, the one with the higher turn is the later one. 0 before the first.
+  @spec session_turn(session()) :: non_neg_integer()
+  def session_turn(_session), do: not_loaded()
 
   @spec session_reset(session()) :: {:ok, op :: pos_integer()} | error()
   def session_reset(_session), do: not_loaded()
 
-  # `{:durable_stash, id, {:ok, %{vsn: n, session: pairs(), tab_vsn: n, tab: pairs(), stale: boolean()}} | :not_found | error()}`
+  # `{:durable_stash, id, {:ok, %{vsn: n, session: pairs(), tab_vsn: n, tab: pairs(), shared: pairs(), stale: boolean()}} | :not_found | error()}`
   @spec session_recover(session(), id()) :: {:ok, request()}
   def session_recover(_session, _id), do: not_loaded()
 

@@ -8,7 +8,7 @@ defmodule DurableStash.Options do
   @reserved_assigns [:__changed__, :flash, :uploads, :streams, :socket, :myself]
 
   @schema [
-    stored_keys: {:required, :any, "a list such as [:count, theme: :session, draft: :reconnect]"},
+    stored_keys: {:required, :any, "a list such as [:count, theme: :shared, draft: :reconnect]"},
     vsn: {1, :positive, "a positive integer"},
     migrate: {nil, :any, "a function of two arguments, such as &__MODULE__.migrate/2"},
     secret: {nil, {:nullable, :secret}, "a binary of at least 32 bytes, or a list of them with the current one first"},
@@ -23,13 +23,19 @@ defmodule DurableStash.Options do
   @where "use LiveStash, adapter: DurableStash"
 
   @fields Keyword.keys(@schema) -- [:stored_keys]
-  @enforce_keys [:session_keys, :tab_keys | @fields]
+  @keys [:session_keys, :tab_keys, :shared_keys, :sync_keys]
+  @enforce_keys @keys ++ @fields
   @derive {Inspect, except: [:secret]}
-  defstruct [:session_keys, :tab_keys | @fields]
+  defstruct @keys ++ @fields
+
+  @scopes [:session, :reconnect, :shared]
 
   @type t :: %__MODULE__{
           session_keys: [atom()],
           tab_keys: [atom()],
+          shared_keys: [atom()],
+          # Of the session and shared keys, those whose changes are pushed to the session's other LiveViews.
+          sync_keys: [atom()],
           vsn: pos_integer(),
           migrate: (pos_integer(), map() -> map()) | nil,
           secret: [binary(), ...] | nil,
@@ -49,8 +55,10 @@ defmodule DurableStash.Options do
 
     options =
       struct!(__MODULE__, [
-        {:session_keys, for({key, :session} <- scopes, do: key)},
-        {:tab_keys, for({key, :reconnect} <- scopes, do: key)} | validated
+        {:session_keys, for({key, :session, _sync} <- scopes, do: key)},
+        {:tab_keys, for({key, :reconnect, _sync} <- scopes, do: key)},
+        {:shared_keys, for({key, :shared, _sync} <- scopes, do: key)},
+        {:sync_keys, for({key, _scope, true} <- scopes, do: key)} | validated
       ])
 
     check_migrate!(options.migrate)
@@ -77,29 +85,46 @@ defmodule DurableStash.Options do
 
   defp scopes!(other) do
     raise ArgumentError,
-          "#{@where}: the option :stored_keys takes a list such as [:count, theme: :session, draft: :reconnect], " <>
+          "#{@where}: the option :stored_keys takes a list such as [:count, theme: :shared, draft: :reconnect], " <>
             "got: #{inspect(other)}"
   end
 
   defp scope!({key, :permanent}) when is_atom(key) do
     raise ArgumentError,
           "#{@where}: the scope :permanent of #{inspect(key)} in :stored_keys is reserved for a later release. " <>
-            "The scopes are :session and :reconnect"
+            "The scopes are :session, :shared and :reconnect"
   end
 
-  defp scope!({key, scope}) when is_atom(key) and scope in [:session, :reconnect],
-    do: {assign!(key), scope}
+  defp scope!({key, scope}) when is_atom(key) and scope in @scopes, do: {assign!(key), scope, false}
+
+  defp scope!({key, {scope, options}}) when is_atom(key) and scope in @scopes,
+    do: {assign!(key), scope, sync!(key, scope, options)}
 
   defp scope!({key, scope}) when is_atom(key) do
     raise ArgumentError,
-          "#{@where}: the scope of #{inspect(key)} in :stored_keys is :session or :reconnect, got: #{inspect(scope)}"
+          "#{@where}: the scope of #{inspect(key)} in :stored_keys is :session, :shared or :reconnect, or one of the " <>
+            "first two with an option, as {:shared, sync: true}, got: #{inspect(scope)}"
   end
 
-  defp scope!(key) when is_atom(key), do: {assign!(key), :session}
+  defp scope!(key) when is_atom(key), do: {assign!(key), :session, false}
 
   defp scope!(other) do
     raise ArgumentError,
           "#{@where}: :stored_keys holds atoms and pairs such as draft: :reconnect, got: #{inspect(other)}"
+  end
+
+  @sync [sync: {false, :boolean, "a boolean"}]
+
+  defp sync!(key, scope, options) do
+    [sync: sync?] = Schema.validate!(options, @sync, "#{@where}: the scope of #{inspect(key)} in :stored_keys")
+
+    if sync? and scope == :reconnect do
+      raise ArgumentError,
+            "#{@where}: sync: true of #{inspect(key)} in :stored_keys is for :session and :shared. A :reconnect key is " <>
+              "one tab's own, and there is nobody to push it to"
+    end
+
+    sync?
   end
 
   defp assign!(key) when key in [nil, true, false | @reserved_assigns] do

@@ -33,6 +33,7 @@ defmodule DurableStash.Recovery do
          {:ok, answer} <- Session.recover(context.session),
          found = %{values: %{}, stored: [], from: nil, stale?: answer.stale},
          {:ok, found} <- gather(parts(context, answer), found, context) do
+      found = shared(answer.shared, found, context)
       if found.values == %{}, do: :not_found, else: {:recovered, found, context}
     end
   end
@@ -42,10 +43,16 @@ defmodule DurableStash.Recovery do
     with {:error, error, _context} <- Context.ready(context), do: {:error, error}
   end
 
-  # What is stored, by the version that stored it, and for which keys. The tab's can be older than the session's: another
+  # What all views share has no version. It goes before what an older version of this view kept to itself.
+  defp shared(pairs, found, %Context{options: options}) do
+    values = pairs |> Map.new() |> declared(options.shared_keys)
+    %{found | values: Map.merge(found.values, values), stored: Map.keys(values) ++ found.stored}
+  end
+
+  # What is stored of the view, by the version that stored it, and for which keys. The tab's can be older than the session's: another
   # tab may have brought those to this version.
-  defp parts(%Context{tab: %{mount: :rejoin}} = context, %{vsn: vsn, tab_vsn: vsn} = answer),
-    do: [{vsn, answer.session ++ answer.tab, Context.keys_in_scope(context)}]
+  defp parts(%Context{tab: %{mount: :rejoin}, options: options}, %{vsn: vsn, tab_vsn: vsn} = answer),
+    do: [{vsn, answer.session ++ answer.tab, options.session_keys ++ options.tab_keys}]
 
   defp parts(%Context{tab: %{mount: :rejoin}, options: options}, answer) do
     [
@@ -54,7 +61,7 @@ defmodule DurableStash.Recovery do
     ]
   end
 
-  defp parts(context, answer), do: [{answer.vsn, answer.session, Context.keys_in_scope(context)}]
+  defp parts(%Context{options: options}, answer), do: [{answer.vsn, answer.session, options.session_keys}]
 
   defp gather([], found, _context), do: {:ok, found}
 
@@ -80,7 +87,8 @@ defmodule DurableStash.Recovery do
         timeout = context.session.engine.recover_timeout
 
         with {:ok, migrated} <- Migration.run(options.migrate, vsn, stored, timeout) do
-          values = Map.merge(found.values, declared(migrated, keys))
+          # A key that was the view's own may be a shared one now.
+          values = Map.merge(found.values, declared(migrated, keys ++ options.shared_keys))
           gather(parts, %{found | values: values, from: vsn}, context)
         end
     end

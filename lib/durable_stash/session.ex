@@ -68,14 +68,34 @@ defmodule DurableStash.Session do
   Enqueues the values, all that can be stored or none, and returns at once. `accepted` is the write's number, 0 if nothing
   was left to enqueue.
   """
-  @spec stash(t(), pairs(), pairs()) ::
+  @spec stash(t(), pairs(), pairs(), pairs()) ::
           {:ok, accepted :: non_neg_integer(), [refusal()]} | {:error, Error.t()}
-  def stash(%__MODULE__{resource: resource}, session_pairs, tab_pairs) do
+  def stash(%__MODULE__{resource: resource}, session_pairs, tab_pairs, shared_pairs \\ []) do
     Boundary.call(fn ->
-      case Native.session_stash(resource, session_pairs, tab_pairs) do
-        :large -> Native.session_stash_dirty(resource, session_pairs, tab_pairs)
+      case Native.session_stash(resource, session_pairs, tab_pairs, shared_pairs) do
+        :large -> Native.session_stash_dirty(resource, session_pairs, tab_pairs, shared_pairs)
         result -> result
       end
+    end)
+  end
+
+  @doc """
+  The turn of the last accepted write. Of two writes of one browser session, the one with the higher turn is the one that
+  stands in the end.
+  """
+  @spec turn(t()) :: {:ok, non_neg_integer()} | {:error, Error.t()}
+  def turn(%__MODULE__{resource: resource}) do
+    Boundary.call(fn -> {:ok, Native.session_turn(resource)} end)
+  end
+
+  @doc "An accepted value as recovery would bring it back."
+  @spec recovered_form(t(), term()) :: {:ok, term()} | {:error, Error.t()}
+  def recovered_form(_session, value) when is_binary(value) or is_number(value) or value in [nil, true, false],
+    do: {:ok, value}
+
+  def recovered_form(%__MODULE__{engine: engine}, value) do
+    Boundary.call(fn ->
+      with {:ok, json} <- Native.json_encode(value, engine.max_value_bytes), do: Native.json_decode(json)
     end)
   end
 
@@ -93,6 +113,7 @@ defmodule DurableStash.Session do
              session: pairs(),
              tab_vsn: pos_integer(),
              tab: pairs(),
+             shared: pairs(),
              stale: boolean()
            }}
           | :not_found

@@ -6,6 +6,7 @@ defmodule DurableStash.Write do
   alias DurableStash.Context
   alias DurableStash.Delta
   alias DurableStash.Error
+  alias DurableStash.Peers
   alias DurableStash.Session
   alias DurableStash.Standing
   alias DurableStash.Telemetry
@@ -67,22 +68,22 @@ defmodule DurableStash.Write do
 
   defp changed(%Context{options: options} = context, assigns) do
     known = Context.known(context)
-    {Delta.changed(options.session_keys, assigns, known), Delta.changed(options.tab_keys, assigns, known)}
+    for keys <- [options.session_keys, options.tab_keys, options.shared_keys], do: Delta.changed(keys, assigns, known)
   end
 
   # Where nothing differs from what was accepted, nothing is owed, whatever went wrong before.
-  defp send_changed(context, %Context{reset: reset} = ready, {[], []}) when reset != :unsent do
+  defp send_changed(context, %Context{reset: reset} = ready, [[], [], []]) when reset != :unsent do
     ready = if ready.error == nil, do: ready, else: %{ready | error: nil}
     if ready == context, do: :unchanged, else: {:written, ready}
   end
 
-  defp send_changed(_context, ready, {session, tab}) do
+  defp send_changed(_context, ready, changed) do
     Telemetry.span(:stash, ready, fn ->
       with {:ok, context} <- send_reset(ready),
-           {:ok, context, refused} <- send_pairs(context, session, tab),
+           {:ok, context, refused} <- send_pairs(context, changed),
            :ok <- await(context) do
         measurements = %{
-          keys: length(session) + length(tab) - map_size(refused),
+          keys: length(Enum.concat(changed)) - map_size(refused),
           refused: map_size(refused)
         }
 
@@ -103,15 +104,16 @@ defmodule DurableStash.Write do
 
   defp send_reset(context), do: {:ok, context}
 
-  defp send_pairs(context, session, tab) do
-    case Session.stash(context.session, named(session), named(tab)) do
+  defp send_pairs(context, [session, tab, shared] = changed) do
+    case Session.stash(context.session, named(session), named(tab), named(shared)) do
       {:ok, op, refusals} ->
         context = Standing.sent(context, op)
-        sent = session ++ tab
+        sent = Enum.concat(changed)
         refused = refused(sent, refusals)
         report(context, refused)
         discreet = Map.new(refused, fn {key, error} -> {key, Error.discreet(error)} end)
-        {:ok, Context.accepted(context, sent, discreet), refused}
+        context = Context.accepted(context, sent, discreet)
+        {:ok, Peers.tell(context, Keyword.drop(sent, Map.keys(refused))), refused}
 
       {:error, error} ->
         Context.failed(context, error)

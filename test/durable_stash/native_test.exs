@@ -200,7 +200,7 @@ defmodule DurableStash.NativeTest do
       big = Integer.pow(2, 4000)
 
       assert {:ok, 1, []} =
-               Native.session_stash(session, [{"a", %{n: big}}, {"b", nil}], [{"c", [1.5]}])
+               Native.session_stash(session, [{"a", %{n: big}}, {"b", nil}], [{"c", [1.5]}], [])
 
       assert flush(session) == :ok
       assert {1, 1, 0, false, false} = Native.session_status(session)
@@ -232,7 +232,8 @@ defmodule DurableStash.NativeTest do
                Native.session_stash(
                  session,
                  [{"fits", kilobyte}, {"too_long", kilobyte <> "x"}, {"bad", %{at: self()}}],
-                 [{"deep", nested(129)}]
+                 [{"deep", nested(129)}],
+                 []
                )
 
       assert [
@@ -251,8 +252,8 @@ defmodule DurableStash.NativeTest do
 
     test "of nothing is no write", %{engine: engine} do
       session = open(engine)
-      assert Native.session_stash(session, [], []) == {:ok, 0, []}
-      assert {:ok, 0, [{"a", :invalid_value, _}]} = Native.session_stash(session, [{"a", {}}], [])
+      assert Native.session_stash(session, [], [], []) == {:ok, 0, []}
+      assert {:ok, 0, [{"a", :invalid_value, _}]} = Native.session_stash(session, [{"a", {}}], [], [])
       assert Native.session_flush(session, id()) == :saved
       assert {0, 0, 0, false, false} = Native.session_status(session)
     end
@@ -262,11 +263,11 @@ defmodule DurableStash.NativeTest do
     } do
       session = open(engine)
       large = Enum.to_list(1..50_000)
-      assert Native.session_stash(session, [{"small", 1}, {"large", large}], []) == :large
+      assert Native.session_stash(session, [{"small", 1}, {"large", large}], [], []) == :large
       assert {0, 0, 0, false, false} = Native.session_status(session)
 
       assert {:ok, 1, []} =
-               Native.session_stash_dirty(session, [{"small", 1}, {"large", large}], [])
+               Native.session_stash_dirty(session, [{"small", 1}, {"large", large}], [], [])
 
       assert flush(session) == :ok
       assert {:ok, %{session: found}} = recover(session)
@@ -298,7 +299,7 @@ defmodule DurableStash.NativeTest do
       assert flush(session) == :ok
 
       # The slice stays, or a lower version's would be found in its place.
-      assert recover(session) == {:ok, %{vsn: 1, session: [], tab_vsn: 1, tab: [], stale: false}}
+      assert recover(session) == {:ok, %{vsn: 1, session: [], tab_vsn: 1, tab: [], shared: [], stale: false}}
     end
 
     test "of a superseded handle is refused", %{engine: engine} do
@@ -624,8 +625,8 @@ defmodule DurableStash.NativeTest do
       end
 
       for pairs <- [[{"k", 1} | 2], [{:k, 1}], [{"k", 1, 2}], [{<<255>>, 1}], %{}, [{"k", 1}, :x]] do
-        assert_raise ArgumentError, fn -> Native.session_stash(session, pairs, []) end
-        assert_raise ArgumentError, fn -> Native.session_stash_dirty(session, [], pairs) end
+        assert_raise ArgumentError, fn -> Native.session_stash(session, pairs, [], []) end
+        assert_raise ArgumentError, fn -> Native.session_stash_dirty(session, [], pairs, []) end
       end
 
       for {key, wrong} <- [
@@ -678,7 +679,7 @@ defmodule DurableStash.NativeTest do
         microseconds =
           for(
             _ <- 1..5,
-            do: elapsed(fn -> :large = Native.session_stash(session, [{"k", term}], []) end)
+            do: elapsed(fn -> :large = Native.session_stash(session, [{"k", term}], [], []) end)
           )
           |> Enum.min()
 
@@ -752,8 +753,8 @@ defmodule DurableStash.NativeTest do
   end
 
   defp stash(session, pairs) do
-    with :large <- Native.session_stash(session, pairs, []),
-         do: Native.session_stash_dirty(session, pairs, [])
+    with :large <- Native.session_stash(session, pairs, [], []),
+         do: Native.session_stash_dirty(session, pairs, [], [])
   end
 
   defp flush(session) do
@@ -820,8 +821,9 @@ defmodule DurableStash.NativeTest do
       engine_drain: [engine, 1, id()],
       engine_forget: [engine, "sid", nil, id()],
       session_open: [engine, claim([])],
-      session_stash: [session, [], []],
-      session_stash_dirty: [session, [], []],
+      session_stash: [session, [], [], []],
+      session_stash_dirty: [session, [], [], []],
+      session_turn: [session],
       session_reset: [session],
       session_recover: [session, id()],
       session_flush: [session, id()],

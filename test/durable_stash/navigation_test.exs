@@ -5,14 +5,9 @@ defmodule DurableStash.NavigationTest do
   alias Phoenix.Component
   alias Phoenix.LiveView
 
-  @leave [
-    {"DurableStash.push_navigate/2", &DurableStash.push_navigate(&1, to: "/next")},
-    {"DurableStash.redirect/2", &DurableStash.redirect(&1, to: "/next")}
-  ]
-
-  for {{name, _leave}, index} <- Enum.with_index(@leave), auto_stash <- [true, false] do
-    test "#{name} saves the callback's last change, with auto_stash: #{auto_stash}", %{engine: engine} do
-      {_name, leave} = Enum.at(leave(), unquote(index))
+  for name <- [:push_navigate, :redirect], auto_stash <- [true, false] do
+    test "#{name}/2 saves the callback's last change, with auto_stash: #{auto_stash}", %{engine: engine} do
+      leave = &apply(DurableStash, unquote(name), [&1, [to: "/next"]])
       assert %{count: 5} = left(engine, unquote(auto_stash), leave)
     end
   end
@@ -37,8 +32,6 @@ defmodule DurableStash.NavigationTest do
       DurableStash.push_navigate(%LiveView.Socket{}, to: "/next")
     end
   end
-
-  defp leave, do: @leave
 
   # What a page has that follows one whose last callback counted to 5 and left.
   defp left(engine, auto_stash, leave) do

@@ -9,6 +9,14 @@ defmodule DurableStash.OptionsTest do
     assert options.tab_keys == [:draft]
   end
 
+  test "shared keys are their own, and those that are pushed are known" do
+    options = Options.new!(stored_keys: [:a, b: {:session, sync: true}, c: :shared, d: {:shared, sync: true}])
+    assert options.session_keys == [:a, :b]
+    assert options.shared_keys == [:c, :d]
+    assert options.sync_keys == [:b, :d]
+    assert Options.new!(stored_keys: [a: {:reconnect, sync: false}]).tab_keys == [:a]
+  end
+
   test "the defaults" do
     assert %Options{
              vsn: 1,
@@ -40,9 +48,19 @@ defmodule DurableStash.OptionsTest do
         {"a stored key that is no atom", [stored_keys: ["a"]], ~r/:stored_keys holds atoms and pairs.*"a"/},
         {"a stored key twice", [stored_keys: [:a, a: :reconnect]], ~r/:a is in :stored_keys more than once/},
         {"an unknown scope", [stored_keys: [a: :forever]],
-         ~r/the scope of :a in :stored_keys is :session or :reconnect, got: :forever/},
+         ~r/the scope of :a in :stored_keys is :session, :shared or :reconnect.*got: :forever/},
+        {"an unknown scope with an option", [stored_keys: [a: {:forever, sync: true}]],
+         ~r/the scope of :a in :stored_keys is :session, :shared or :reconnect.*got: \{:forever, \[sync: true\]\}/},
+        {"an option that no scope has", [stored_keys: [a: {:shared, ttl: 1}]],
+         ~r/the scope of :a in :stored_keys: unknown option :ttl. The options are :sync/},
+        {"a sync that is no boolean", [stored_keys: [a: {:shared, sync: :now}]],
+         ~r/the scope of :a in :stored_keys: the option :sync takes a boolean, got: :now/},
+        {"a tab's key that is to be pushed", [stored_keys: [a: {:reconnect, sync: true}]],
+         ~r/sync: true of :a in :stored_keys is for :session and :shared/},
+        {"scope options that are no list", [stored_keys: [a: {:shared, :sync}]],
+         ~r/the scope of :a in :stored_keys takes a keyword list/},
         {"the reserved scope", [stored_keys: [a: :permanent]],
-         ~r/:permanent of :a in :stored_keys is reserved.*:session and :reconnect/},
+         ~r/:permanent of :a in :stored_keys is reserved.*:session, :shared and :reconnect/},
         {"an assign of LiveView's own", [stored_keys: [:flash]],
          ~r/:flash in :stored_keys is not an assign that can be set/},
         {"stored keys that are no proper list", [stored_keys: [:a | :b]], ~r/:stored_keys takes a proper list/},

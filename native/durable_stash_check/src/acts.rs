@@ -149,7 +149,7 @@ impl Stepping<'_> {
             Step::Reset => Command::Reset { claim, slot, op: number },
             Step::Forget => Command::Forget { request: RequestId(number) },
             Step::Claim { .. } | Step::Stash { .. } | Step::Read | Step::Leave | Step::Drain => {
-                Command::Merge { claim, slot, op: number, session: set(keys(false)), tab: set(keys(true)) }
+                Command::Merge { claim, slot, op: number, session: set(keys(false)), tab: set(keys(true)), shared: vec![] }
             }
         }
     }

@@ -80,12 +80,23 @@ impl Handle {
     /// `overloaded`: too much is unsaved; `superseded`: the tab has mounted again; `refused`: the store does not keep
     /// to conditions; `too_large`; `engine_down`.
     pub fn stash(&self, session: Vec<(Key, Json)>, tab: Vec<(Key, Json)>) -> Result<u64, Error> {
-        if session.is_empty() && tab.is_empty() {
+        self.stash_with_shared(session, tab, Vec::new())
+    }
+
+    /// As [`Handle::stash`], with keys that all views of the browser session share. All of them or none.
+    pub fn stash_with_shared(
+        &self,
+        session: Vec<(Key, Json)>,
+        tab: Vec<(Key, Json)>,
+        shared: Vec<(Key, Json)>,
+    ) -> Result<u64, Error> {
+        let all = || session.iter().chain(&tab).chain(&shared);
+        if all().next().is_none() {
             return Ok(self.status().accepted);
         }
-        let bytes = session.iter().chain(&tab).map(|(key, json)| entry_bytes(key) + json.as_str().len()).sum();
+        let bytes = all().map(|(key, json)| entry_bytes(key) + json.as_str().len()).sum();
         let (claim, slot) = (self.state.claim, self.slot.clone());
-        self.accept(bytes, move |op| Command::Merge { claim, slot, op, session, tab })
+        self.accept(bytes, move |op| Command::Merge { claim, slot, op, session, tab, shared })
     }
 
     /// Accepts that these keys are removed. Errors as [`Handle::stash`].
@@ -143,6 +154,12 @@ impl Handle {
         self.state.watch(watcher);
     }
 
+    /// Where the last write that was accepted stands among all writes of all sessions of this VM. Of two writes of one
+    /// session, the one with the higher turn is the later one for the store too. 0 if there was none.
+    pub fn turn(&self) -> u64 {
+        self.state.turn()
+    }
+
     /// What telemetry calls this session.
     pub fn session_tag(&self) -> String {
         self.cell.key().tag()
@@ -170,7 +187,8 @@ impl Handle {
         };
         let (op, wake) = self.state.accept(|op| {
             let input = Input::Write { handle: self.state.clone(), command: command(op), share };
-            let wake = shared.registry.send(&self.cell, input)?;
+            let (wake, turn) = shared.registry.send_in_turn(&self.cell, input)?;
+            self.state.take_turn(turn);
             // Before the driver can settle it: what is counted off must have been counted.
             up(&shared.counters.unsaved_ops);
             up(&shared.counters.accepted_ops);

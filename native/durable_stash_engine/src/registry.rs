@@ -11,7 +11,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
 use durable_stash_machine::{ClaimId, Fence};
 use parking_lot::Mutex;
@@ -105,6 +105,15 @@ impl Registry {
     pub(crate) fn send(&self, cell: &Arc<Cell>, input: Input) -> Result<Option<Wake>, Failure> {
         let mut state = cell.state.lock();
         self.put_in(cell, &mut state, input)
+    }
+
+    /// As `send`, and says where the input stands among all that were sent so: of two inputs of one session the one with
+    /// the higher turn is the later one.
+    pub(crate) fn send_in_turn(&self, cell: &Arc<Cell>, input: Input) -> Result<(Option<Wake>, u64), Failure> {
+        let mut state = cell.state.lock();
+        let wake = self.put_in(cell, &mut state, input)?;
+        // Under the cell's lock, in which the inputs of one session get their order.
+        Ok((wake, TURNS.fetch_add(1, Relaxed) + 1))
     }
 
     /// A handle is gone.
@@ -247,9 +256,11 @@ impl Cell {
     }
 }
 
+/// Outlives cells and engines, so that the turns of one session go up however often either is made anew.
+static TURNS: AtomicU64 = AtomicU64::new(0);
+
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
     use std::thread;
 
     use super::*;
@@ -281,6 +292,40 @@ mod tests {
         assert!(wake.inputs.try_recv().is_ok());
         assert!(retire(&registry, &wake));
         assert!(registry.send(&cell, Input::Drain).unwrap().is_some(), "a new driver is woken");
+    }
+
+    /// Whoever got the higher turn is found later in the session's inputs.
+    #[test]
+    fn turns_are_the_order_in_which_a_session_gets_its_inputs() {
+        const SENDERS: u64 = 4;
+        const INPUTS: u64 = 500;
+        let registry = Registry::new();
+        let (cell, wake) = registry.open(key("a"), false, &handle(0), Some(Input::Drain)).unwrap();
+        let mut wake = wake.unwrap();
+        let turns = Mutex::new(HashMap::new());
+        thread::scope(|scope| {
+            for sender in 0..SENDERS {
+                let (registry, cell, turns) = (&registry, &cell, &turns);
+                scope.spawn(move || {
+                    for n in 0..INPUTS {
+                        let claim = ClaimId(sender * INPUTS + n);
+                        let (wake, turn) = registry.send_in_turn(cell, Input::Release(claim)).unwrap();
+                        assert!(wake.is_none());
+                        assert_eq!(turns.lock().insert(claim, turn), None);
+                    }
+                });
+            }
+        });
+        let turns = turns.lock();
+        let (mut last, mut seen) = (0, 0);
+        while let Ok(input) = wake.inputs.try_recv() {
+            if let Input::Release(claim) = input {
+                assert!(turns[&claim] > last);
+                last = turns[&claim];
+                seen += 1;
+            }
+        }
+        assert_eq!(seen, SENDERS * INPUTS);
     }
 
     #[test]

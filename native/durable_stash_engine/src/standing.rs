@@ -22,6 +22,8 @@ pub(crate) struct HandleState {
     down: AtomicBool,
     /// Where its claim stands; 0 while that is not known.
     epoch: AtomicU64,
+    /// Where its last write stands among all writes; 0 if there was none.
+    turn: AtomicU64,
     /// No reply and no watcher is called while it is held: both may come back to this handle.
     inner: Mutex<Inner>,
 }
@@ -80,6 +82,7 @@ impl HandleState {
             superseded: AtomicBool::new(false),
             down: AtomicBool::new(false),
             epoch: AtomicU64::new(0),
+            turn: AtomicU64::new(0),
             inner: Mutex::default(),
         })
     }
@@ -91,6 +94,14 @@ impl HandleState {
 
     pub(crate) fn stand_at(&self, epoch: u64) {
         self.epoch.store(epoch, Relaxed);
+    }
+
+    pub(crate) fn turn(&self) -> u64 {
+        self.turn.load(Relaxed)
+    }
+
+    pub(crate) fn take_turn(&self, turn: u64) {
+        self.turn.store(turn, Relaxed);
     }
 
     /// Reads atomics, takes no lock.

@@ -111,7 +111,10 @@ fn commit_a_stash(criterion: &mut Criterion) {
                     entries(keys, seed).into_iter().filter_map(some).collect()
                 };
                 let (slot, session_keys, tab) = (slot(), entries(op), entries(op + 1));
-                session.command(now, Command::Merge { claim: ClaimId(1), slot, op, session: session_keys, tab });
+                session.command(
+                    now,
+                    Command::Merge { claim: ClaimId(1), slot, op, session: session_keys, tab, shared: vec![] },
+                );
                 while let Some(effect) = session.poll_effect() {
                     let Effect::Put { attempt, body, .. } = effect else { continue };
                     black_box(body);

@@ -82,7 +82,7 @@ impl Layer {
         self.bytes = self.edits.iter().map(|(key, edit)| edit.bytes(key)).sum();
     }
 
-    fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.wiped.is_none() && self.edits.is_empty()
     }
 }
@@ -103,6 +103,8 @@ pub struct ClaimEdit {
     pub session: Layer,
     /// Edits of `:reconnect` keys.
     pub tab: Layer,
+    /// Edits of `:shared` keys.
+    pub shared: Layer,
     /// The last write in here; 0 when there is none, as in a fresh mount's emptying.
     pub last_op: u64,
 }
@@ -117,6 +119,7 @@ impl ClaimEdit {
             carries_fresh: false,
             session: Layer::default(),
             tab: Layer::default(),
+            shared: Layer::default(),
             last_op: 0,
         }
     }
@@ -136,7 +139,14 @@ impl ClaimEdit {
         }
     }
 
-    /// Empties the slice and the tab.
+    /// Sets `:shared` keys.
+    pub fn share(&mut self, stamp: Stamp, shared: impl IntoIterator<Item = (Key, Json)>) {
+        for (key, json) in shared {
+            self.shared.set(stamp, key, Some(json));
+        }
+    }
+
+    /// Empties the slice and the tab. What is shared belongs to other views too.
     pub fn reset(&mut self, stamp: Stamp) {
         self.session.wipe(stamp);
         self.tab.wipe(stamp);
@@ -156,12 +166,18 @@ impl ClaimEdit {
 
     /// Whether applying it would do nothing.
     pub fn is_empty(&self) -> bool {
+        self.spares_slice() && self.shared.is_empty()
+    }
+
+    /// Whether it leaves its view's slice alone. A slice that nobody writes is not begun: it would hide the one of a
+    /// lower version.
+    pub fn spares_slice(&self) -> bool {
         self.session.is_empty() && self.tab.is_empty()
     }
 
     /// What it takes up in memory and in the document, roughly.
     pub fn bytes(&self) -> usize {
-        self.session.bytes + self.tab.bytes + CLAIM_BYTES
+        self.session.bytes + self.tab.bytes + self.shared.bytes + CLAIM_BYTES
     }
 }
 
@@ -213,6 +229,7 @@ impl Batch {
         for edit in self.claims.values_mut() {
             edit.session = Layer::default();
             edit.tab = Layer::default();
+            edit.shared = Layer::default();
         }
         self.touched.clear();
         self.restore = false;

@@ -53,6 +53,8 @@ pub enum Command {
         session: Vec<(Key, Json)>,
         /// `:reconnect` keys.
         tab: Vec<(Key, Json)>,
+        /// `:shared` keys.
+        shared: Vec<(Key, Json)>,
     },
     /// Remove these keys.
     Drop {

@@ -52,6 +52,7 @@ pub fn merge(document: &mut Document, batch: &Batch, wall: u64, policy: &Policy)
         let written = merge_slice(slice, &edits_of(batch, view, vsn), wall);
         merged.tabs_evicted += evict_tabs(slice, &written, policy.tabs_per_view);
     }
+    merge_shared(document, batch, wall);
     merged
 }
 
@@ -87,13 +88,22 @@ pub fn overlay<'a>(data: &mut BTreeMap<Key, Json>, layers: impl Iterator<Item = 
 }
 
 fn targets(batch: &Batch) -> BTreeSet<(&View, Vsn)> {
-    let named = batch.claims.values().filter(|edit| !edit.is_empty());
+    let named = batch.claims.values().filter(|edit| !edit.spares_slice());
     named.map(|edit| (&edit.slot.view, edit.slot.vsn)).collect()
 }
 
 fn edits_of<'a>(batch: &'a Batch, view: &View, vsn: Vsn) -> Vec<&'a ClaimEdit> {
-    let of_slice = |edit: &&ClaimEdit| edit.slot.view == *view && edit.slot.vsn == vsn && !edit.is_empty();
+    let of_slice = |edit: &&ClaimEdit| edit.slot.view == *view && edit.slot.vsn == vsn && !edit.spares_slice();
     batch.claims.values().filter(of_slice).collect()
+}
+
+fn merge_shared(document: &mut Document, batch: &Batch, wall: u64) {
+    let layers = batch.claims.values().map(|edit| &edit.shared).filter(|layer| !layer.is_empty());
+    if layers.clone().next().is_some() {
+        let slice = document.views.entry(View::shared()).or_default().entry(Vsn::SHARED).or_default();
+        slice.touched_at = slice.touched_at.max(wall);
+        overlay(&mut slice.data, layers);
+    }
 }
 
 /// Returns the tabs that were written.

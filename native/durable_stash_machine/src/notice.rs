@@ -65,7 +65,7 @@ pub enum Outcome {
 /// What a read found.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ReadAnswer {
-    /// The slot's content; none when nothing is stored for this view at this version or a lower one.
+    /// The slot's content; none when nothing is shared, and nothing stored for this view at this version or a lower one.
     pub found: Option<Found>,
     /// The committed revision that it rests on.
     pub rev: Option<u64>,
@@ -76,7 +76,7 @@ pub struct ReadAnswer {
 /// A slot's content.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Found {
-    /// The version of the code that wrote it: the asker's, or the highest lower one.
+    /// The version of the code that wrote it: the asker's, also where there is none, or the highest lower one.
     pub vsn: Vsn,
     /// The version of the code that wrote the tab's part: a tab that has not been written under `vsn` yet keeps what it
     /// had under a lower one.
@@ -85,6 +85,8 @@ pub struct Found {
     pub session: Vec<(Key, Json)>,
     /// The `:reconnect` keys of the asker's tab.
     pub tab: Vec<(Key, Json)>,
+    /// The `:shared` keys, whichever views wrote them.
+    pub shared: Vec<(Key, Json)>,
 }
 
 /// Something worth counting.

@@ -121,6 +121,9 @@ mod bugs {
                 for (key, one) in later.tab.edits() {
                     edit.edit(one.stamp, [], [(key.clone(), one.value.clone())]);
                 }
+                for (key, one) in later.shared.edits() {
+                    edit.share(one.stamp, one.value.clone().map(|json| (key.clone(), json)));
+                }
             }
             self.pending.rest_if_empty();
         }

@@ -3,6 +3,7 @@
 //! A reader that arrives while a GET is in flight waits for the next one: the one in flight may have been answered
 //! by the store before the reader asked. Readers that arrive before a GET leaves share it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::Base;
@@ -15,7 +16,7 @@ use crate::merge::{merge, superseded};
 use crate::notice::{Found, Incident, Notice, ReadAnswer};
 use crate::phase::Flight;
 use crate::session::Session;
-use crate::slice::{Epoch, Slice, Slot, View};
+use crate::slice::{Epoch, Json, Key, Slice, Slot, View, Vsn};
 
 /// The reads of a session.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -186,8 +187,13 @@ impl Session {
     fn look_up(&mut self, now: Now, reader: &Reader) -> Option<Found> {
         let slot = &reader.slot;
         let document = self.document_with_accepted(now, Some(&slot.view));
+        let shared =
+            pairs(document.views.get(&View::shared()).and_then(|slices| Some(&slices.get(&Vsn::SHARED)?.data)));
         let slices = || document.views.get(&slot.view).into_iter().flat_map(|slices| slices.range(..=slot.vsn).rev());
-        let (vsn, slice) = slices().next()?;
+        let Some((vsn, slice)) = slices().next() else {
+            let (vsn, tab_vsn) = (slot.vsn, slot.vsn);
+            return (!shared.is_empty()).then(|| Found { vsn, tab_vsn, session: Vec::new(), tab: Vec::new(), shared });
+        };
         // An emptied tab is there too: what was deleted does not come back from a lower version.
         let tab = slices().find_map(|(vsn, slice)| Some((*vsn, slice.tabs.get(&slot.tab)?)));
         let owes_emptying =
@@ -196,33 +202,32 @@ impl Session {
         Some(Found {
             vsn: *vsn,
             tab_vsn,
-            session: slice.data.iter().map(|(key, json)| (key.clone(), json.clone())).collect(),
-            tab: tab.into_iter().flat_map(|tab| &tab.data).map(|(key, json)| (key.clone(), json.clone())).collect(),
+            session: pairs(Some(&slice.data)),
+            tab: pairs(tab.map(|tab| &tab.data)),
+            shared,
         })
     }
 
-    /// The document as it will be once all that is accepted is committed; of one view only, if named.
+    /// The document as it will be once all that is accepted is committed; of one view, and what all share, if named.
     pub(crate) fn document_with_accepted(&self, now: Now, view: Option<&View>) -> Document {
         let stored = self.base.stored();
         let content = stored.and_then(|stored| stored.content(now.wall));
         let mut document = match (content, view) {
             (None, _) => Document::default(),
             (Some(content), None) => content.clone(),
-            (Some(content), Some(view)) => Document {
-                views: content
-                    .views
-                    .get_key_value(view)
-                    .map(|(view, slices)| (view.clone(), slices.clone()))
-                    .into_iter()
-                    .collect(),
-            },
+            (Some(content), Some(view)) => {
+                let of = |view| content.views.get_key_value(view).map(|(view, slices)| (view.clone(), slices.clone()));
+                Document { views: of(view).into_iter().chain(of(&View::shared())).collect() }
+            }
         };
         let frozen = self
             .frozen
             .as_ref()
             .filter(|frozen| !stored.is_some_and(|stored| stored.header.contains(self.write_id(frozen.seq))));
         for batch in frozen.map(|frozen| &frozen.batch).into_iter().chain([&self.pending]) {
-            let overtaken = superseded(&document, batch);
+            let mut overtaken = superseded(&document, batch);
+            // Other views' tabs are in the whole of it alone, and what their claims share is seen here.
+            overtaken.extend(content.into_iter().flat_map(|content| superseded(content, batch)));
             if overtaken.is_empty() {
                 merge(&mut document, batch, now.wall, &self.policy);
             } else {
@@ -248,15 +253,20 @@ impl Session {
             // It had no say over the tab's content before.
             self.empty_fresh_tabs(now);
         }
-        let Some(slices) = self.base.stored().and_then(|stored| stored.content(now.wall)?.views.get(&slot.view)) else {
-            return;
+        let Some(content) = self.base.stored().and_then(|stored| stored.content(now.wall)) else { return };
+        let aged = |view: View, vsn: Vsn| {
+            let is_alive = |slice: &Slice| !slice.is_over(now.wall, self.policy.ttl_ms);
+            let (vsn, slice) = content.views.get(&view)?.range(..=vsn).rfind(|(_, slice)| is_alive(slice))?;
+            (now.wall.saturating_sub(slice.touched_at) > self.policy.ttl_ms / 8).then_some((view, *vsn))
         };
-        let is_alive = |slice: &Slice| !slice.is_over(now.wall, self.policy.ttl_ms);
-        if let Some((vsn, slice)) = slices.range(..=slot.vsn).rfind(|(_, slice)| is_alive(slice))
-            && now.wall.saturating_sub(slice.touched_at) > self.policy.ttl_ms / 8
-        {
-            self.pending.touched.insert((slot.view.clone(), *vsn));
+        let seen = [aged(slot.view.clone(), slot.vsn), aged(View::shared(), Vsn::SHARED)];
+        for slice in seen.into_iter().flatten() {
+            self.pending.touched.insert(slice);
             self.pending.since.get_or_insert(now.mono);
         }
     }
+}
+
+fn pairs(data: Option<&BTreeMap<Key, Json>>) -> Vec<(Key, Json)> {
+    data.into_iter().flatten().map(|(key, json)| (key.clone(), json.clone())).collect()
 }

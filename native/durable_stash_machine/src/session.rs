@@ -114,8 +114,8 @@ impl Session {
                     self.tell(Notice::Superseded { claim: loser });
                 }
             }
-            Command::Merge { claim, slot, op, session, tab } => {
-                let edits = Edits::set(session, tab);
+            Command::Merge { claim, slot, op, session, tab, shared } => {
+                let edits = Edits::set(session, tab, shared);
                 self.write(now, claim, &slot, op, edits);
             }
             Command::Drop { claim, slot, op, session, tab } => {
@@ -235,12 +235,17 @@ impl Session {
         let edit = self.pending.claim(claim, slot, holder.epoch, holder.stores_tab);
         // The claim may have been taken for one without `:reconnect` keys before.
         edit.stores_tab = holder.stores_tab;
-        if holder.starts_fresh {
+        // What is shared says nothing of the tab, and begins no slice of the view.
+        let reaches_slice = edits.reach_slice();
+        if holder.starts_fresh && reaches_slice {
             edit.start_fresh(stamp);
         }
         edit.last_op = op;
         match edits {
-            Edits::Keys { session, tab } => edit.edit(stamp, session, tab),
+            Edits::Keys { session, tab, shared } => {
+                edit.edit(stamp, session, tab);
+                edit.share(stamp, shared);
+            }
             Edits::Reset => edit.reset(stamp),
         }
         if let Some(before) = before
@@ -250,7 +255,7 @@ impl Session {
             return self.reject(claim, op, ErrorKind::TooLarge);
         }
         if let Some(holder) = self.fence.holder(slot, claim) {
-            holder.starts_fresh = false;
+            holder.starts_fresh &= !reaches_slice;
             holder.has_written = true;
         }
         planted!(self.policy, GrowingBatch, { self.plant_growing_batch() });
@@ -369,20 +374,28 @@ impl Session {
 /// One write's edits.
 pub(crate) enum Edits {
     /// Keys set or removed.
-    Keys { session: Vec<(Key, Option<Json>)>, tab: Vec<(Key, Option<Json>)> },
+    Keys { session: Vec<(Key, Option<Json>)>, tab: Vec<(Key, Option<Json>)>, shared: Vec<(Key, Json)> },
     /// Everything emptied.
     Reset,
 }
 
 impl Edits {
-    fn set(session: Vec<(Key, Json)>, tab: Vec<(Key, Json)>) -> Self {
+    fn set(session: Vec<(Key, Json)>, tab: Vec<(Key, Json)>, shared: Vec<(Key, Json)>) -> Self {
         let some = |entries: Vec<(Key, Json)>| entries.into_iter().map(|(key, json)| (key, Some(json))).collect();
-        Self::Keys { session: some(session), tab: some(tab) }
+        Self::Keys { session: some(session), tab: some(tab), shared }
     }
 
     fn removed(session: Vec<Key>, tab: Vec<Key>) -> Self {
         let none = |keys: Vec<Key>| keys.into_iter().map(|key| (key, None)).collect();
-        Self::Keys { session: none(session), tab: none(tab) }
+        Self::Keys { session: none(session), tab: none(tab), shared: Vec::new() }
+    }
+
+    /// Whether the view's own slice is concerned.
+    fn reach_slice(&self) -> bool {
+        match self {
+            Self::Keys { session, tab, .. } => !session.is_empty() || !tab.is_empty(),
+            Self::Reset => true,
+        }
     }
 
     fn names_tab(&self) -> bool {
@@ -391,11 +404,12 @@ impl Edits {
 
     pub(crate) fn bytes(&self) -> usize {
         match self {
-            Self::Keys { session, tab } => {
+            Self::Keys { session, tab, shared } => {
                 let of = |entries: &[(Key, Option<Json>)]| -> usize {
                     entries.iter().map(|(key, json)| edit_bytes(key, json.as_ref())).sum()
                 };
-                of(session) + of(tab)
+                let of_shared: usize = shared.iter().map(|(key, json)| edit_bytes(key, Some(json))).sum();
+                of(session) + of(tab) + of_shared
             }
             Self::Reset => 0,
         }

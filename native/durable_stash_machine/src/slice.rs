@@ -44,6 +44,13 @@ text! {
     TabId
 }
 
+impl View {
+    /// Owner of what all views of a browser session share. No module has this name.
+    pub fn shared() -> Self {
+        Self::new("*")
+    }
+}
+
 /// The JSON text of one value.
 ///
 /// It was produced once, at the NIF boundary, and is never parsed on the way to the store: a parser
@@ -72,6 +79,11 @@ impl fmt::Debug for Json {
 /// The version of a view's code. Slices of different versions are kept apart (I11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Vsn(pub u64);
+
+impl Vsn {
+    /// The one version of what all views share: whichever release of whichever view asks, it is the same slice.
+    pub const SHARED: Self = Self(1);
+}
 
 /// Where a LiveView writes: its view, the version of its code, its tab.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -110,7 +122,7 @@ pub struct Tab {
     pub data: BTreeMap<Key, Json>,
 }
 
-/// What one view, in one version, keeps for one browser session.
+/// What one view, in one version, keeps for one browser session; or, under [`View::shared`], what all views share.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Slice {
     /// When it was last written, in ms since the epoch.

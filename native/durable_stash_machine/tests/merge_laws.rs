@@ -18,6 +18,7 @@ use proptest::prelude::*;
 enum Op {
     Merge { who: usize, session: Vec<(u8, u32)>, tab: Vec<(u8, u32)> },
     Drop { who: usize, session: Vec<u8>, tab: Vec<u8> },
+    Share { who: usize, shared: Vec<(u8, u32)> },
     Reset { who: usize },
     StartFresh { who: usize },
     Forget,
@@ -38,6 +39,9 @@ fn model(before: &BTreeMap<Place, String>, ops: &[Op]) -> BTreeMap<Place, String
             Op::Drop { who, session, tab } => {
                 session.iter().for_each(|key| drop(all.remove(&place(*who, false, *key))));
                 tab.iter().for_each(|key| drop(all.remove(&place(*who, true, *key))));
+            }
+            Op::Share { shared, .. } => {
+                all.extend(shared.iter().map(|(key, value)| (shared_place(*key), value.to_string())))
             }
             Op::Reset { who } => all.retain(|at, _| !(is_session_of(at, *who) || is_tab_of(at, *who))),
             Op::StartFresh { who } => all.retain(|at, _| !is_tab_of(at, *who)),
@@ -83,7 +87,9 @@ fn two_batches_in_turn_do_what_their_fold_does() {
 
 #[test]
 fn edits_of_disjoint_places_commute() {
-    proptest!(|(before in ops(), left in ops_of(0..2), right in ops_of(4..6))| {
+    proptest!(|(before in ops(), left in ops_of(0..2), mut right in ops_of(4..6))| {
+        // Two views' slices are disjoint, what they share is not.
+        right.retain(|op| !matches!(op, Op::Share { .. }));
         let document = apply(Document::default(), &fold(&before));
         let one = apply(apply(document.clone(), &fold(&left)), &fold(&right));
         let other = apply(apply(document, &fold(&right)), &fold(&left));
@@ -167,8 +173,8 @@ fn exactly_the_claims_below_a_stored_one_of_their_tab_are_superseded() {
 #[test]
 fn a_batch_never_outgrows_the_state_that_it_describes() {
     proptest!(|(ops in vec(op(0..6), 200..400))| {
-        // Six claims, two slices of four keys, six tabs of four keys: however long the history, no more than that.
-        prop_assert!(fold(&ops).bytes() < 6 * (4 + 4) * 100 + 6 * 300);
+        // Six claims with four keys in each of three scopes: however long the history, no more than that.
+        prop_assert!(fold(&ops).bytes() < 6 * (4 + 4 + 4) * 100 + 6 * 300);
     });
 }
 
@@ -177,7 +183,7 @@ fn a_batchs_running_size_is_the_sum_of_its_parts() {
     proptest!(|(ops in ops())| {
         let batch = fold(&ops);
         for edit in batch.claims.values() {
-            for layer in [&edit.session, &edit.tab] {
+            for layer in [&edit.session, &edit.tab, &edit.shared] {
                 let entries = layer.edits().iter();
                 let sum: usize = entries
                     .map(|(key, edit)| key.as_str().len() + edit.value.as_ref().map_or(0, |json| json.as_str().len()) + 64)
@@ -209,6 +215,12 @@ fn fold_from(ops: &[Op], stamps: usize) -> Batch {
         match op {
             Op::Merge { session, tab, .. } => edit.edit(stamp, set(session), set(tab)),
             Op::Drop { session, tab, .. } => edit.edit(stamp, unset(session), unset(tab)),
+            Op::Share { shared, .. } => {
+                edit.share(
+                    stamp,
+                    shared.iter().map(|(key, value)| (key_of(*key), Json::from_encoded(value.to_string()))),
+                );
+            }
             Op::Reset { .. } => edit.reset(stamp),
             Op::StartFresh { .. } => edit.start_fresh(stamp),
             Op::Forget => {}
@@ -250,6 +262,11 @@ fn place(who: usize, in_tab: bool, key: u8) -> Place {
     (slot.view.as_str().to_owned(), slot.vsn.0, tab, key_of(key).as_str().to_owned())
 }
 
+/// What all views share, in one slice of a fixed version.
+fn shared_place(key: u8) -> Place {
+    ("*".to_owned(), 1, None, key_of(key).as_str().to_owned())
+}
+
 fn is_session_of(at: &Place, who: usize) -> bool {
     let (view, vsn, tab, _) = place(who, false, 0);
     (&at.0, at.1, &at.2) == (&view, vsn, &tab)
@@ -265,6 +282,7 @@ fn names(op: &Op, at: &Place) -> bool {
     let (who, session, tab) = match op {
         Op::Merge { who, session, tab } => (*who, keys(session), keys(tab)),
         Op::Drop { who, session, tab } => (*who, session.clone(), tab.clone()),
+        Op::Share { shared, .. } => return shared.iter().any(|(key, _)| shared_place(*key) == *at),
         Op::Reset { who } => return is_session_of(at, *who) || is_tab_of(at, *who),
         Op::StartFresh { who } => return is_tab_of(at, *who),
         Op::Forget => return true,
@@ -274,7 +292,11 @@ fn names(op: &Op, at: &Place) -> bool {
 
 fn who(op: &Op) -> Option<usize> {
     match op {
-        Op::Merge { who, .. } | Op::Drop { who, .. } | Op::Reset { who } | Op::StartFresh { who } => Some(*who),
+        Op::Merge { who, .. }
+        | Op::Drop { who, .. }
+        | Op::Share { who, .. }
+        | Op::Reset { who }
+        | Op::StartFresh { who } => Some(*who),
         Op::Forget => None,
     }
 }
@@ -298,6 +320,7 @@ fn op(who: std::ops::Range<usize>) -> impl Strategy<Value = Op> {
     prop_oneof![
         6 => (who.clone(), entries(), entries()).prop_map(|(who, session, tab)| Op::Merge { who, session, tab }),
         2 => (who.clone(), keys(), keys()).prop_map(|(who, session, tab)| Op::Drop { who, session, tab }),
+        2 => (who.clone(), entries()).prop_map(|(who, shared)| Op::Share { who, shared }),
         1 => who.clone().prop_map(|who| Op::Reset { who }),
         1 => who.prop_map(|who| Op::StartFresh { who }),
     ]

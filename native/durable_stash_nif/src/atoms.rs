@@ -85,6 +85,7 @@ rustler::atoms! {
     minted,
     session,
     stale,
+    shared,
 
     // The test store's faults
     fail_puts,

@@ -52,10 +52,11 @@ fn session_stash<'a>(
     session: ResourceArc<SessionResource>,
     session_pairs: Term<'a>,
     tab_pairs: Term<'a>,
+    shared_pairs: Term<'a>,
 ) -> NifResult<Term<'a>> {
     fault_hook::pass("session_stash");
     let mut budget = Budget::short();
-    let result = session.stash(env, session_pairs, tab_pairs, &mut budget);
+    let result = session.stash(env, [session_pairs, tab_pairs, shared_pairs], &mut budget);
     let spent = Budget::SHORT - budget.left();
     consume_timeslice(env, 1 + (spent * SHORT_BUDGET_PERCENT / Budget::SHORT) as i32);
     result
@@ -67,9 +68,17 @@ fn session_stash_dirty<'a>(
     session: ResourceArc<SessionResource>,
     session_pairs: Term<'a>,
     tab_pairs: Term<'a>,
+    shared_pairs: Term<'a>,
 ) -> NifResult<Term<'a>> {
     fault_hook::pass("session_stash_dirty");
-    session.stash(env, session_pairs, tab_pairs, &mut Budget::unlimited())
+    session.stash(env, [session_pairs, tab_pairs, shared_pairs], &mut Budget::unlimited())
+}
+
+/// Where the last write of this LiveView's that was accepted stands among all writes.
+#[rustler::nif]
+fn session_turn(session: ResourceArc<SessionResource>) -> u64 {
+    fault_hook::pass("session_turn");
+    session.handle.turn()
 }
 
 #[rustler::nif]
@@ -136,22 +145,18 @@ struct Stash<'a> {
 }
 
 impl SessionResource {
-    fn stash<'a>(
-        &self,
-        env: Env<'a>,
-        session_pairs: Term<'a>,
-        tab_pairs: Term<'a>,
-        budget: &mut Budget,
-    ) -> NifResult<Term<'a>> {
+    fn stash<'a>(&self, env: Env<'a>, lists: [Term<'a>; 3], budget: &mut Budget) -> NifResult<Term<'a>> {
         let mut stash = Stash { text: String::new(), refused: Vec::new() };
-        let Some(session) = self.pairs(session_pairs, &mut stash, budget)? else {
-            return Ok(atoms::large().encode(env));
-        };
-        let Some(tab) = self.pairs(tab_pairs, &mut stash, budget)? else { return Ok(atoms::large().encode(env)) };
-        let op = if session.is_empty() && tab.is_empty() {
+        let mut scopes: [Vec<(Key, Json)>; 3] = Default::default();
+        for (scope, list) in scopes.iter_mut().zip(lists) {
+            let Some(pairs) = self.pairs(list, &mut stash, budget)? else { return Ok(atoms::large().encode(env)) };
+            *scope = pairs;
+        }
+        let op = if scopes.iter().all(Vec::is_empty) {
             0
         } else {
-            self.handle.stash(session, tab).map_err(error::returned)?
+            let [session, tab, shared] = scopes;
+            self.handle.stash_with_shared(session, tab, shared).map_err(error::returned)?
         };
         let refused: Vec<_> =
             stash.refused.into_iter().map(|(key, refusal)| (key, error::kind(refusal.kind), refusal.message)).collect();
@@ -211,7 +216,7 @@ fn mount(mount: Atom) -> NifResult<Mount> {
     }
 }
 
-/// `{:ok, %{vsn:, session:, tab_vsn:, tab:, stale:}} | :not_found | {:error, {kind, message}}`.
+/// `{:ok, %{vsn:, session:, tab_vsn:, tab:, shared:, stale:}} | :not_found | {:error, {kind, message}}`.
 fn recovered(env: Env<'_>, outcome: Result<ReadAnswer, Error>) -> Term<'_> {
     match outcome.and_then(|answer| found(env, &answer)) {
         Ok(Some(found)) => (atoms::ok(), found).encode(env),
@@ -222,12 +227,13 @@ fn recovered(env: Env<'_>, outcome: Result<ReadAnswer, Error>) -> Term<'_> {
 
 fn found<'a>(env: Env<'a>, answer: &ReadAnswer) -> Result<Option<Term<'a>>, Error> {
     let Some(found) = &answer.found else { return Ok(None) };
-    let keys = [atoms::vsn(), atoms::session(), atoms::tab_vsn(), atoms::tab(), atoms::stale()];
+    let keys = [atoms::vsn(), atoms::session(), atoms::tab_vsn(), atoms::tab(), atoms::shared(), atoms::stale()];
     let values = [
         found.vsn.0.encode(env),
         values(env, &found.session)?,
         found.tab_vsn.0.encode(env),
         values(env, &found.tab)?,
+        values(env, &found.shared)?,
         answer.stale.encode(env),
     ];
     Ok(Term::map_from_term_arrays(env, &keys.map(|key| key.to_term(env)), &values).ok())

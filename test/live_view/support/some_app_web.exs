@@ -145,6 +145,19 @@ defmodule SomeAppWeb.AutoStatusLive do
     status: :stash_status
 end
 
+defmodule SomeAppWeb.SyncedLive do
+  use SomeAppWeb,
+    stored_keys: [count: {:session, sync: true}, theme: {:shared, sync: true}, draft: :reconnect]
+end
+
+defmodule SomeAppWeb.SyncedOtherLive do
+  use SomeAppWeb, stored_keys: [count: {:session, sync: true}, theme: {:shared, sync: true}]
+end
+
+defmodule SomeAppWeb.SyncedAutoLive do
+  use SomeAppWeb, stored_keys: [theme: {:shared, sync: true}], auto_stash: true
+end
+
 defmodule SomeAppWeb.Indicators do
   use Phoenix.Component
 
@@ -163,7 +176,6 @@ end
 
 defmodule SomeAppWeb.IndicatorLive do
   use SomeAppWeb, stored_keys: [:count, :theme, draft: :reconnect], status: :stash_status
-  use Phoenix.Component
 
   @impl Phoenix.LiveView
   def render(assigns), do: ~H"<main><SomeAppWeb.Indicators.plain status={@stash_status} /></main>"
@@ -199,6 +211,9 @@ defmodule SomeAppWeb.Router do
       live("/status", SomeAppWeb.StatusLive)
       live("/auto_status", SomeAppWeb.AutoStatusLive)
       live("/indicator", SomeAppWeb.IndicatorLive)
+      live("/synced", SomeAppWeb.SyncedLive)
+      live("/synced_other", SomeAppWeb.SyncedOtherLive)
+      live("/synced_auto", SomeAppWeb.SyncedAutoLive)
       live("/await", SomeAppWeb.AwaitLive)
       live("/versioned", SomeAppWeb.VersionedLive)
     end

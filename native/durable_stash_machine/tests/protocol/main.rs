@@ -20,3 +20,4 @@ mod limits;
 mod names;
 mod outage;
 mod read;
+mod shared;

@@ -153,7 +153,7 @@ impl World {
             session.push(self.value(index, &view, None, "k0"));
         }
         let LiveView { claim, slot, ops: op, .. } = view;
-        self.command(index, Command::Merge { claim, slot, op, session, tab })
+        self.command(index, Command::Merge { claim, slot, op, session, tab, shared: vec![] })
     }
 
     fn value(&mut self, index: usize, view: &LiveView, tab: Option<TabId>, key: &str) -> (Key, Json) {

@@ -194,12 +194,28 @@ impl Lab {
     }
 
     pub fn write(&mut self, live: &Live, session: &[(&str, &str)], tab: &[(&str, &str)]) -> u64 {
+        self.write_and_share(live, session, tab, &[])
+    }
+
+    /// Writes `:shared` keys.
+    pub fn share(&mut self, live: &Live, shared: &[(&str, &str)]) -> u64 {
+        self.write_and_share(live, &[], &[], shared)
+    }
+
+    pub fn write_and_share(
+        &mut self,
+        live: &Live,
+        session: &[(&str, &str)],
+        tab: &[(&str, &str)],
+        shared: &[(&str, &str)],
+    ) -> u64 {
         let op = self.next_op(live);
         let entries = |entries: &[(&str, &str)]| {
             entries.iter().map(|(key, json)| (Key::new(*key), Json::from_encoded(*json))).collect()
         };
-        let (session, tab) = (entries(session), entries(tab));
-        self.command(live.node, Command::Merge { claim: live.claim, slot: live.slot.clone(), op, session, tab });
+        let (session, tab, shared) = (entries(session), entries(tab), entries(shared));
+        let (claim, slot) = (live.claim, live.slot.clone());
+        self.command(live.node, Command::Merge { claim, slot, op, session, tab, shared });
         op
     }
 
@@ -456,8 +472,9 @@ impl Lab {
         };
         let Some(found) = &answer.found else { return "not found".to_owned() };
         let pairs = found.session.iter().chain(&found.tab);
-        let shown: Vec<_> = pairs.map(|(key, json)| format!("{}={}", key.as_str(), json.as_str())).collect();
-        shown.join(" ")
+        let own = pairs.map(|(key, json)| format!("{}={}", key.as_str(), json.as_str()));
+        let shared = found.shared.iter().map(|(key, json)| format!("{}*={}", key.as_str(), json.as_str()));
+        own.chain(shared).collect::<Vec<_>>().join(" ")
     }
 
     pub fn is_superseded(&self, live: &Live) -> bool {

@@ -1,0 +1,130 @@
+defmodule DurableStash.Peers do
+  @moduledoc false
+  # The LiveViews of one browser session on this node, which tell each other of the changes of their `sync: true` keys.
+  #
+  # Everybody ends with the same value, the one that the store has in the end: the engine numbers the writes of a session in
+  # the order in which it takes them, and whoever hears of an older one than its own takes no notice. What is taken over is
+  # kept as stashed: it is not stashed again, so nothing goes round in circles. Messages are sent and not waited for, so
+  # that no LiveView is held up by another.
+
+  alias DurableStash.Context
+  alias DurableStash.Hook
+  alias DurableStash.Session
+  alias Phoenix.Component
+  alias Phoenix.LiveView
+  alias Phoenix.LiveView.Socket
+
+  @hook :durable_stash_sync
+
+  @doc false
+  @spec child_spec(term()) :: Supervisor.child_spec()
+  def child_spec(_options) do
+    Registry.child_spec(keys: :duplicate, name: __MODULE__, partitions: System.schedulers_online())
+  end
+
+  @doc "From now on the LiveView hears of the others' changes. Before it recovers: so it misses none."
+  @spec attach(Socket.t()) :: Socket.t()
+  def attach(socket) do
+    context = Context.fetch!(socket)
+
+    if context.options.sync_keys == [] or context.sid == nil or context.tab.mount == :dead do
+      socket
+    else
+      topic = topic(context)
+      join(topic)
+
+      socket
+      |> Context.put(%{context | topic: topic})
+      |> LiveView.attach_hook(@hook, :handle_info, &handle_info/2)
+    end
+  end
+
+  @doc "Tells the others of what the engine has just accepted."
+  @spec tell(Context.t(), [{atom(), term()}]) :: Context.t()
+  def tell(%Context{topic: nil} = context, _accepted), do: context
+
+  def tell(%Context{options: options} = context, accepted) do
+    with [_ | _] = changes <- Keyword.take(accepted, options.sync_keys),
+         {:ok, turn} <- Session.turn(context.session) do
+      others = for {pid, _value} <- lookup(context.topic), pid != self(), do: pid
+      push(others, {@hook, turn, {context.view, options.vsn}, changes}, context)
+      %{context | turns: Enum.into(Keyword.keys(changes), context.turns, &{&1, turn})}
+    else
+      _nothing_to_tell -> context
+    end
+  end
+
+  @doc false
+  @spec handle_info(term(), Socket.t()) :: {:cont | :halt, Socket.t()}
+  def handle_info({@hook, turn, origin, changes}, socket), do: {:halt, take_over(socket, turn, origin, changes)}
+  def handle_info(_message, socket), do: {:cont, socket}
+
+  defp push([], _message, _context), do: :ok
+
+  # As recovery would bring it back, so that a value does not depend on the way that it came.
+  defp push(others, {@hook, turn, origin, changes}, context) do
+    changes =
+      for {key, term} <- changes, {:ok, value} <- [Session.recovered_form(context.session, term)] do
+        {scope(context.options, key), key, value}
+      end
+
+    Enum.each(others, &send(&1, {@hook, turn, origin, changes}))
+  end
+
+  defp take_over(socket, turn, origin, changes) do
+    context = Context.fetch!(socket)
+
+    values =
+      for {scope, key, value} <- changes,
+          concerned?(context, origin, scope, key),
+          turn > Map.get(context.turns, key, 0),
+          not unsent?(context, socket.assigns, key),
+          do: {key, value}
+
+    keys = Keyword.keys(values)
+    socket = Component.assign(socket, values)
+
+    context = %{
+      context
+      | kept: Map.merge(context.kept, Map.take(socket.assigns, keys)),
+        refused: Map.drop(context.refused, keys),
+        turns: Enum.into(keys, context.turns, &{&1, turn})
+    }
+
+    socket |> Context.put(context) |> Hook.written()
+  end
+
+  defp concerned?(%Context{options: options}, _origin, :shared, key),
+    do: key in options.sync_keys and key in options.shared_keys
+
+  # A session key belongs to one version of one view.
+  defp concerned?(%Context{options: options, view: view}, origin, :session, key),
+    do: origin == {view, options.vsn} and key in options.sync_keys and key in options.session_keys
+
+  # What was changed here goes out with the next stash, and is the later one then.
+  defp unsent?(%Context{kept: kept}, assigns, key) do
+    case {kept, assigns} do
+      {%{^key => old}, %{^key => term}} -> old !== term
+      {_kept, _assigns} -> false
+    end
+  end
+
+  defp scope(options, key), do: if(key in options.shared_keys, do: :shared, else: :session)
+
+  # One document, one topic. Neither the session's id nor a secret can be read off it.
+  defp topic(%Context{sid: sid, options: options}),
+    do: :crypto.hash(:sha256, :erlang.term_to_binary({options.engine, sid, options.secret}))
+
+  # Where the application is stopped there is nobody to hear or to tell.
+  defp join(topic) do
+    Registry.register(__MODULE__, topic, nil)
+  rescue
+    ArgumentError -> :error
+  end
+
+  defp lookup(topic) do
+    Registry.lookup(__MODULE__, topic)
+  rescue
+    ArgumentError -> []
+  end
+end
