@@ -9,6 +9,7 @@ defmodule DurableStash do
   alias DurableStash.Engine
   alias DurableStash.Error
   alias DurableStash.Hook
+  alias DurableStash.Host
   alias DurableStash.Options
   alias DurableStash.Peers
   alias DurableStash.Recovery
@@ -32,6 +33,37 @@ defmodule DurableStash do
     timeout: {@timeout, :any, "a number of milliseconds, or :infinity"}
   ]
 
+  # -- Without LiveStash ------------------------------------------------------------------------------------------
+
+  @doc """
+  Gives a LiveView a stash without LiveStash, which refuses LiveViews that `live_render` nests in others.
+
+      defmodule MyAppWeb.ChatLive do
+        use MyAppWeb, :live_view
+        use DurableStash, stored_keys: [:room, message: :reconnect]
+
+  The options are the same. Then call `DurableStash.recover_state/1`, `stash/1` and `reset_stash/1` in the place of LiveStash's.
+
+  `:session` keys are the module's: two LiveViews of one module in a page share them. `:reconnect` keys are the tab's, known by the
+  `id` that `live_render` is given; the LiveView around has to have a stash for that, or the mount raises an `ArgumentError`. A nested
+  LiveView that is taken out of the page and put in again starts blank.
+  """
+  defmacro __using__(options) do
+    quote do
+      on_mount({DurableStash, unquote(options)})
+    end
+  end
+
+  @doc false
+  @spec on_mount(keyword(), term(), map(), Socket.t()) :: {:cont, Socket.t()}
+  def on_mount(options, _params, session, socket) do
+    socket = init_stash(socket, session, options)
+
+    if options[:auto_stash] == true and LiveView.connected?(socket),
+      do: {:cont, LiveView.attach_hook(socket, :durable_stash_auto_stash, :after_render, &stash/1)},
+      else: {:cont, socket}
+  end
+
   # -- LiveStash.Adapter ------------------------------------------------------------------------------------------
 
   @doc """
@@ -44,11 +76,14 @@ defmodule DurableStash do
   def init_stash(socket, session, options) do
     context = Context.new(Options.new!(options), socket, session)
 
+    context = %{claimed(context) | mounting?: false}
+
     socket
     |> Tab.announce(context.tab)
-    |> Context.put(%{claimed(context) | mounting?: false})
+    |> Context.put(context)
     |> Hook.attach()
     |> Peers.attach()
+    |> Host.attach(context)
   end
 
   @doc """

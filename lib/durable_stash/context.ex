@@ -5,6 +5,7 @@ defmodule DurableStash.Context do
 
   alias DurableStash.Delta
   alias DurableStash.Error
+  alias DurableStash.Host
   alias DurableStash.Options
   alias DurableStash.Session
   alias DurableStash.SessionKey
@@ -15,7 +16,7 @@ defmodule DurableStash.Context do
 
   @private :durable_stash
 
-  @enforce_keys [:options, :view, :sid, :tab, :minted?, :mounted_at]
+  @enforce_keys [:options, :view, :sid, :tab, :slice, :host, :minted?, :mounted_at]
   @derive {Inspect, only: [:view, :options, :superseded?, :error]}
   defstruct [
     :options,
@@ -23,10 +24,15 @@ defmodule DurableStash.Context do
     # None where the cookie session has no valid one.
     :sid,
     :tab,
+    # What names its slice: the view, or the component and its id.
+    :slice,
+    # The LiveView that a component is in, or that this is.
+    :host,
     # The sid was minted in this very request: nothing can be stored under it.
     :minted?,
     # When it mounted, in ms since the epoch: a handle that is opened later stands behind every mount since.
     :mounted_at,
+    component?: false,
     # The mount is not over: a handle that is opened now takes the tab.
     mounting?: true,
     # The handle. None before the first use at a dead mount, and while there is no engine.
@@ -60,6 +66,9 @@ defmodule DurableStash.Context do
           view: module(),
           sid: SessionKey.sid() | nil,
           tab: Tab.t(),
+          slice: String.t(),
+          host: Host.key(),
+          component?: boolean(),
           minted?: boolean(),
           mounted_at: non_neg_integer(),
           mounting?: boolean(),
@@ -81,6 +90,7 @@ defmodule DurableStash.Context do
   @spec new(Options.t(), Socket.t(), session :: map()) :: t()
   def new(%Options{} = options, %Socket{} = socket, session) do
     tab = Tab.of(socket)
+    check_tab!(tab, options, socket.view)
 
     sid =
       case SessionKey.fetch(session, options.session_id_key) do
@@ -93,10 +103,42 @@ defmodule DurableStash.Context do
       view: socket.view,
       sid: sid,
       tab: tab,
+      slice: Atom.to_string(socket.view),
+      host: Host.key(socket),
       mounted_at: System.system_time(:millisecond),
       minted?: tab.mount == :dead and SessionKey.minted?(session, sid)
     }
   end
+
+  @doc """
+  The context of a LiveComponent that is shown for the first time, or again after it was taken out of the page. It is in its
+  LiveView's session and tab.
+  """
+  @spec of_component(Options.t(), Socket.t(), module(), id :: term(), lent :: map()) :: t()
+  def of_component(%Options{} = options, %Socket{} = socket, component, id, %{context: around} = lent) do
+    slice = "#{component}:#{inspect(id)}"
+    before = lent.handles[slice]
+    shared = Map.take(around.options, [:engine, :secret, :session_id_key])
+
+    %__MODULE__{
+      options: struct!(options, shared),
+      view: component,
+      sid: around.sid,
+      # What was stored in this very tab is not another page's.
+      tab: if(before, do: %{around.tab | mount: :rejoin}, else: around.tab),
+      slice: slice,
+      host: Host.key(socket),
+      component?: true,
+      minted?: around.minted?,
+      mounting?: lent.mounting?,
+      mounted_at: Session.epoch(around.session) || around.mounted_at,
+      session: before
+    }
+  end
+
+  @doc "Whether the socket has one."
+  @spec initialized?(Socket.t()) :: boolean()
+  def initialized?(%Socket{private: private}), do: is_map_key(private, @private)
 
   @doc "The context that `put/2` put. Raises an `ArgumentError` on a socket that was never initialized."
   @spec fetch!(Socket.t()) :: t()
@@ -125,23 +167,9 @@ defmodule DurableStash.Context do
   @spec ready(t()) :: {:ok, t()} | {:error, Error.t(), t()}
   def ready(%__MODULE__{sid: nil} = context), do: failed(context, no_sid(context))
   def ready(%__MODULE__{superseded?: true} = context), do: failed(context, context.error)
-  def ready(%__MODULE__{session: nil} = context), do: open(context)
 
-  def ready(%__MODULE__{session: session} = context) do
-    case Session.status(session) do
-      {:ok, %{superseded?: true}} ->
-        failed(context, superseded())
-
-      {:ok, %{down?: true}} ->
-        open(context)
-
-      {:ok, status} ->
-        if Session.current?(session), do: {:ok, Standing.settle(context, status)}, else: open(context)
-
-      {:error, error} ->
-        failed(context, error)
-    end
-  end
+  def ready(%__MODULE__{} = context),
+    do: if(Host.superseded?(context), do: failed(context, superseded()), else: live(context))
 
   @doc "Recovery failed with these assigns: from now on only what changes is stashed."
   @spec unrecovered(t(), assigns :: map()) :: t()
@@ -189,13 +217,31 @@ defmodule DurableStash.Context do
     }
   end
 
+  defp live(%__MODULE__{session: nil} = context), do: open(context)
+
+  defp live(%__MODULE__{session: session} = context) do
+    case Session.status(session) do
+      {:ok, %{superseded?: true}} ->
+        failed(context, superseded())
+
+      {:ok, %{down?: true}} ->
+        open(context)
+
+      {:ok, status} ->
+        if Session.current?(session), do: {:ok, Standing.settle(context, status)}, else: open(context)
+
+      {:error, error} ->
+        failed(context, error)
+    end
+  end
+
   defp open(context) do
     %{options: options, tab: tab} = context
 
     claim = %{
       sid: context.sid,
       secrets: options.secret,
-      view: Atom.to_string(context.view),
+      view: context.slice,
       vsn: options.vsn,
       tab: tab.id,
       mount: if(context.mounting? or tab.mount == :dead, do: tab.mount, else: :again),
@@ -211,6 +257,7 @@ defmodule DurableStash.Context do
   end
 
   defp opened(context, session) do
+    Host.keep(%{context | session: session})
     reset = if context.reset != nil, do: :unsent
     %{context | session: session, kept: %{}, standing: %Standing{}, reset: reset}
   end
@@ -222,6 +269,14 @@ defmodule DurableStash.Context do
     _without_it_the_assign_lags = Session.watch(context.session, self())
     context
   end
+
+  defp check_tab!(%Tab{lost?: true}, %Options{tab_keys: [key | _rest]}, view) do
+    raise ArgumentError,
+          "#{inspect(view)} is nested in a LiveView without a stash, so there is no tab that its :reconnect key " <>
+            "#{inspect(key)} could come back to. Give the outer LiveView one, stored_keys: [] will do, or the key another scope"
+  end
+
+  defp check_tab!(_tab, _options, _view), do: :ok
 
   defp superseded do
     Error.new(

@@ -1,11 +1,10 @@
 defmodule DurableStash.Options do
   @moduledoc false
-  # What one LiveView says in `use LiveStash, adapter: DurableStash, ...`, validated at each mount.
+  # What one LiveView says in `use LiveStash, adapter: DurableStash, ...`, or `use DurableStash, ...`, validated at each
+  # mount; and what a LiveComponent says in `use DurableStash.Component, ...`.
 
   alias DurableStash.Schema
-
-  # Assigns that LiveView owns: assign/3 raises for them.
-  @reserved_assigns [:__changed__, :flash, :uploads, :streams, :socket, :myself]
+  alias DurableStash.Scopes
 
   @schema [
     stored_keys: {:required, :any, "a list such as [:count, theme: :shared, draft: :reconnect]"},
@@ -28,8 +27,6 @@ defmodule DurableStash.Options do
   @derive {Inspect, except: [:secret]}
   defstruct @keys ++ @fields
 
-  @scopes [:session, :reconnect, :shared]
-
   @type t :: %__MODULE__{
           session_keys: [atom()],
           tab_keys: [atom()],
@@ -46,107 +43,64 @@ defmodule DurableStash.Options do
           auto_stash: boolean()
         }
 
+  @component "use DurableStash.Component"
+  @component_schema Keyword.take(@schema, [:stored_keys, :vsn, :migrate, :durability, :auto_stash])
+
   @doc "Validates a LiveView's options. Raises an `ArgumentError` that names the option and what it takes."
   @spec new!(keyword()) :: t()
   def new!(options) do
-    validated = Schema.validate!(options, @schema, @where)
-    {stored_keys, validated} = Keyword.pop!(validated, :stored_keys)
-    scopes = scopes!(stored_keys)
-
-    options =
-      struct!(__MODULE__, [
-        {:session_keys, for({key, :session, _sync} <- scopes, do: key)},
-        {:tab_keys, for({key, :reconnect, _sync} <- scopes, do: key)},
-        {:shared_keys, for({key, :shared, _sync} <- scopes, do: key)},
-        {:sync_keys, for({key, _scope, true} <- scopes, do: key)} | validated
-      ])
-
-    check_migrate!(options.migrate)
+    {scopes, options} = validated!(options, @schema, @where)
     check_status!(options.status, scopes)
     options
   end
 
-  defp scopes!(stored_keys) when is_list(stored_keys) do
-    if List.improper?(stored_keys) do
-      raise ArgumentError, "#{@where}: the option :stored_keys takes a proper list, got: #{inspect(stored_keys)}"
-    end
+  @doc """
+  Validates a LiveComponent's options. Whose session it is, and where that is stored, its LiveView says.
+  """
+  @spec component!(keyword()) :: t()
+  def component!(options) do
+    {scopes, options} = validated!(options, @component_schema, @component)
 
-    scopes = Enum.map(stored_keys, &scope!/1)
-    keys = Enum.map(scopes, &elem(&1, 0))
-
-    case keys -- Enum.uniq(keys) do
-      [] ->
-        scopes
-
-      [twice | _rest] ->
-        raise ArgumentError, "#{@where}: #{inspect(twice)} is in :stored_keys more than once"
-    end
-  end
-
-  defp scopes!(other) do
-    raise ArgumentError,
-          "#{@where}: the option :stored_keys takes a list such as [:count, theme: :shared, draft: :reconnect], " <>
-            "got: #{inspect(other)}"
-  end
-
-  defp scope!({key, :permanent}) when is_atom(key) do
-    raise ArgumentError,
-          "#{@where}: the scope :permanent of #{inspect(key)} in :stored_keys is reserved for a later release. " <>
-            "The scopes are :session, :shared and :reconnect"
-  end
-
-  defp scope!({key, scope}) when is_atom(key) and scope in @scopes, do: {assign!(key), scope, false}
-
-  defp scope!({key, {scope, options}}) when is_atom(key) and scope in @scopes,
-    do: {assign!(key), scope, sync!(key, scope, options)}
-
-  defp scope!({key, scope}) when is_atom(key) do
-    raise ArgumentError,
-          "#{@where}: the scope of #{inspect(key)} in :stored_keys is :session, :shared or :reconnect, or one of the " <>
-            "first two with an option, as {:shared, sync: true}, got: #{inspect(scope)}"
-  end
-
-  defp scope!(key) when is_atom(key), do: {assign!(key), :session, false}
-
-  defp scope!(other) do
-    raise ArgumentError,
-          "#{@where}: :stored_keys holds atoms and pairs such as draft: :reconnect, got: #{inspect(other)}"
-  end
-
-  @sync [sync: {false, :boolean, "a boolean"}]
-
-  defp sync!(key, scope, options) do
-    [sync: sync?] = Schema.validate!(options, @sync, "#{@where}: the scope of #{inspect(key)} in :stored_keys")
-
-    if sync? and scope == :reconnect do
+    with [key | _rest] <- Scopes.sync_keys(scopes) do
       raise ArgumentError,
-            "#{@where}: sync: true of #{inspect(key)} in :stored_keys is for :session and :shared. A :reconnect key is " <>
-              "one tab's own, and there is nobody to push it to"
+            "#{@component}: sync: true of #{inspect(key)} in :stored_keys is for LiveViews. A LiveComponent gets no " <>
+              "messages: let its LiveView store the key, and hand it down"
     end
 
-    sync?
+    options
   end
 
-  defp assign!(key) when key in [nil, true, false | @reserved_assigns] do
-    raise ArgumentError,
-          "#{@where}: #{inspect(key)} in :stored_keys is not an assign that can be set"
+  defp validated!(options, schema, where) do
+    validated = Schema.validate!(options, schema, where)
+    {stored_keys, validated} = Keyword.pop!(validated, :stored_keys)
+    scopes = Scopes.parse!(stored_keys, where)
+    check_migrate!(validated[:migrate], where)
+
+    keys = [
+      session_keys: Scopes.keys(scopes, :session),
+      tab_keys: Scopes.keys(scopes, :reconnect),
+      shared_keys: Scopes.keys(scopes, :shared),
+      sync_keys: Scopes.sync_keys(scopes)
+    ]
+
+    {scopes, struct!(__MODULE__, defaults() ++ validated ++ keys)}
   end
 
-  defp assign!(key), do: key
+  defp defaults, do: for({name, {default, _type, _takes}} <- @schema, name != :stored_keys, do: {name, default})
 
-  defp check_migrate!(migrate) when is_nil(migrate) or is_function(migrate, 2), do: :ok
+  defp check_migrate!(migrate, _where) when is_nil(migrate) or is_function(migrate, 2), do: :ok
 
-  defp check_migrate!(other) do
+  defp check_migrate!(other, where) do
     raise ArgumentError,
-          "#{@where}: the option :migrate takes a function of two arguments, the old vsn and the stored map, " <>
+          "#{where}: the option :migrate takes a function of two arguments, the old vsn and the stored map, " <>
             "got: #{inspect(other)}"
-  end
-
-  defp check_status!(status, _scopes) when status in @reserved_assigns do
-    raise ArgumentError, "#{@where}: #{inspect(status)} in the option :status is not an assign that can be set"
   end
 
   defp check_status!(status, scopes) do
+    if Scopes.reserved?(status) do
+      raise ArgumentError, "#{@where}: #{inspect(status)} in the option :status is not an assign that can be set"
+    end
+
     if List.keymember?(scopes, status, 0) do
       raise ArgumentError,
             "#{@where}: the assign #{inspect(status)} of the option :status is also in :stored_keys"

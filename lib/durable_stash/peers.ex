@@ -31,12 +31,29 @@ defmodule DurableStash.Peers do
       socket
     else
       topic = topic(context)
-      join(topic)
+      join(topic, nil)
 
       socket
       |> Context.put(%{context | topic: topic})
       |> LiveView.attach_hook(@hook, :handle_info, &handle_info/2)
     end
+  end
+
+  @doc "The calling process is found under this key until it ends. Where the application is stopped there is nobody to find it."
+  @spec join(key :: term(), value :: term()) :: :ok
+  def join(key, value) do
+    Registry.register(__MODULE__, key, value)
+    :ok
+  rescue
+    ArgumentError -> :ok
+  end
+
+  @doc "Who is found under this key."
+  @spec lookup(key :: term()) :: [{pid(), value :: term()}]
+  def lookup(key) do
+    Registry.lookup(__MODULE__, key)
+  rescue
+    ArgumentError -> []
   end
 
   @doc "Tells the others of what the engine has just accepted."
@@ -114,17 +131,4 @@ defmodule DurableStash.Peers do
   # One document, one topic. Neither the session's id nor a secret can be read off it.
   defp topic(%Context{sid: sid, options: options}),
     do: :crypto.hash(:sha256, :erlang.term_to_binary({options.engine, sid, options.secret}))
-
-  # Where the application is stopped there is nobody to hear or to tell.
-  defp join(topic) do
-    Registry.register(__MODULE__, topic, nil)
-  rescue
-    ArgumentError -> :error
-  end
-
-  defp lookup(topic) do
-    Registry.lookup(__MODULE__, topic)
-  rescue
-    ArgumentError -> []
-  end
 end

@@ -4,6 +4,7 @@ defmodule DurableStash.Tab do
   # connect params tells it, or the LiveView's id where the script is not loaded. What arrives in the params is unsigned:
   # only exactly what the client sends counts.
 
+  alias DurableStash.Host
   alias DurableStash.SessionKey
   alias Phoenix.LiveView
   alias Phoenix.LiveView.Socket
@@ -12,7 +13,8 @@ defmodule DurableStash.Tab do
   @announce "live-stash:init-redis"
 
   @enforce_keys [:id, :mount, :announce?]
-  defstruct [:id, :mount, :announce?]
+  # `lost?`: a nested LiveView's, around which there is no tab.
+  defstruct [:id, :mount, :announce?, lost?: false]
 
   @typedoc """
     * `:dead` is the HTTP render,
@@ -20,15 +22,20 @@ defmodule DurableStash.Tab do
     * `:rejoin` a later mount of the same page.
   """
   @type mount :: :dead | :fresh | :rejoin
-  @type t :: %__MODULE__{id: String.t(), mount: mount(), announce?: boolean()}
+  @type t :: %__MODULE__{id: String.t(), mount: mount(), announce?: boolean(), lost?: boolean()}
 
   @doc "The tab of a socket that is being mounted."
   @spec of(Socket.t()) :: t()
-  def of(%Socket{} = socket) do
-    if LiveView.connected?(socket) do
-      connected(connect_params(socket), socket.id)
-    else
-      %__MODULE__{id: socket.id, mount: :dead, announce?: false}
+  def of(%Socket{parent_pid: parent} = socket) do
+    cond do
+      not LiveView.connected?(socket) ->
+        %__MODULE__{id: socket.id, mount: :dead, announce?: false, lost?: parent != nil and not Host.any?()}
+
+      parent != nil ->
+        nested(Host.tab_around(socket), socket)
+
+      true ->
+        connected(connect_params(socket), socket.id)
     end
   end
 
@@ -38,6 +45,20 @@ defmodule DurableStash.Tab do
     do: LiveView.push_event(socket, @announce, %{stashId: nonce})
 
   def announce(socket, %__MODULE__{announce?: false}), do: socket
+
+  # A nested LiveView is in the tab of the one around it, and several may be of one module. The page has one nonce, which is
+  # the root's. That a nested one's first mount counts from 1 after a reconnect does no harm: what it then finds is what was
+  # stored in this very tab.
+  defp nested({:ok, around}, socket) do
+    rejoins? = around.mount == :rejoin or rejoin?(connect_params(socket))
+    %__MODULE__{id: "#{around.id}/#{socket.id}", mount: if(rejoins?, do: :rejoin, else: :fresh), announce?: false}
+  end
+
+  # A tab of its own, or two pages' would be taken for one.
+  defp nested(:error, _socket), do: %__MODULE__{id: SessionKey.mint(), mount: :fresh, announce?: false, lost?: true}
+
+  defp rejoin?(%{"_mounts" => mounts}), do: is_integer(mounts) and mounts > 0
+  defp rejoin?(_params), do: false
 
   defp connected(%{"_mounts" => mounts} = params, socket_id)
        when is_integer(mounts) and mounts > 0 do

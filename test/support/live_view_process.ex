@@ -23,7 +23,8 @@ defmodule DurableStash.LiveViewProcess do
     * `:view`: the module's name;
     * `:stash`: the options of `use LiveStash`;
     * `:assigns`: what `mount/3` assigns before it recovers;
-    * `:session`, `:id`, `:params` (none for the dead render).
+    * `:session`, `:id`, `:params` (none for the dead render);
+    * `:parent`: the process of the LiveView that it is nested in.
   """
   def start(options) do
     {:ok, pid} = GenServer.start(__MODULE__, options)
@@ -123,7 +124,10 @@ defmodule DurableStash.LiveViewProcess do
       endpoint: Endpoint,
       view: Keyword.get(options, :view, DurableStash.SomeLive),
       transport_pid: if(params, do: self()),
-      root_pid: self(),
+      parent_pid: options[:parent],
+      # As LiveView leaves it where it was not asked for.
+      sticky?: nil,
+      root_pid: options[:root] || options[:parent] || self(),
       assigns: %{__changed__: %{}, flash: %{}, live_action: nil},
       private: %{
         connect_params: params || %{},

@@ -41,6 +41,12 @@ defmodule DurableStash.Page do
      }}
   end
 
+  @doc "A LiveView nested in another one: it joins with the page's params, and is known by the id that it was given."
+  def nest(%__MODULE__{} = page, parent, id, view, params \\ %{}) do
+    params = Map.merge(%{"_mounts" => page.mounts - 1, "liveStash" => page.memory || %{}}, params)
+    LiveViewProcess.start([session: page.session, id: id, params: params, parent: parent] ++ view)
+  end
+
   @doc "Live navigation: the page's memory and the LiveView's id stay, the count of mounts starts again."
   def navigate(%__MODULE__{} = page), do: %{page | mounts: 0}
 

@@ -30,8 +30,8 @@ defmodule DurableStash.Browser.Connection do
   end
 
   @doc "An event of the page. Returns when the LiveView has handled it, or `{:exit, reason}` when it died of it."
-  def event(connection, name, value),
-    do: GenServer.call(connection, {:event, name, value}, 2 * @timeout)
+  def event(connection, name, value, component \\ nil),
+    do: GenServer.call(connection, {:event, name, value, component}, 2 * @timeout)
 
   @doc "The page's HTML."
   def html(connection), do: GenServer.call(connection, :html)
@@ -77,9 +77,10 @@ defmodule DurableStash.Browser.Connection do
     {:noreply, %{state | view: view, monitor: Process.monitor(view), waiting: %{ref => from}}}
   end
 
-  def handle_call({:event, name, value}, from, state) do
+  def handle_call({:event, name, value, component}, from, state) do
     ref = Integer.to_string(state.next)
     payload = %{"type" => "click", "event" => name, "value" => value}
+    payload = if component, do: Map.put(payload, "cid", component), else: payload
     tell(state, "event", ref, payload)
     {:noreply, %{state | next: state.next + 1, waiting: Map.put(state.waiting, ref, from)}}
   end

@@ -41,8 +41,8 @@ defmodule DurableStash.Browser.Page do
           # What the last mount pushed.
           pushed: [[term()]] | nil,
           mounts: non_neg_integer(),
-          # As what the page's URL is sent: "redirect" once there was a live navigation.
-          join: String.t()
+          # As what the page's URL is sent: "redirect" once there was a live navigation. A nested LiveView has none.
+          join: String.t() | nil
         }
 
   @doc """
@@ -54,7 +54,8 @@ defmodule DurableStash.Browser.Page do
   @spec connect(t(), map() | nil) :: t()
   def connect(%__MODULE__{} = page, params \\ %{}) do
     url = "http://www.example.com" <> page.path
-    payload = page.tokens |> Map.put(page.join, url) |> put_params(page, params)
+    payload = if page.join, do: Map.put(page.tokens, page.join, url), else: page.tokens
+    payload = put_params(payload, page, params)
 
     case Connection.open(page.endpoint, "lv:" <> page.id, payload, page.session) do
       {:ok, connection, view, pushed} ->
@@ -72,6 +73,24 @@ defmodule DurableStash.Browser.Page do
       refused ->
         raise "the page could not join: #{inspect(refused)}"
     end
+  end
+
+  @doc "Mounts the LiveView that is nested in this one under the id."
+  @spec nested(t(), String.t(), map()) :: t()
+  def nested(%__MODULE__{} = page, id, params \\ %{}) do
+    [_all, session, static] =
+      Regex.run(~r/<div id="#{id}" data-phx-session="([^"]+)" data-phx-static="([^"]*)"/, html(page))
+
+    static = if static != "", do: static
+    child = %{page | id: id, tokens: %{"session" => session, "static" => static}, join: nil, mounts: page.mounts - 1}
+    connect(child, params)
+  end
+
+  @doc "An event of the component with this number, which counts them in the order in which they were rendered."
+  @spec send_component_event(t(), pos_integer(), String.t(), map()) :: t()
+  def send_component_event(%__MODULE__{} = page, component, name, value) do
+    :ok = Connection.event(page.connection, name, value, component)
+    page
   end
 
   @doc "Goes to another page of the same live session, as `push_navigate` does."

@@ -158,6 +158,118 @@ defmodule SomeAppWeb.SyncedAutoLive do
   use SomeAppWeb, stored_keys: [theme: {:shared, sync: true}], auto_stash: true
 end
 
+defmodule SomeAppWeb.NoteComponent do
+  use Phoenix.LiveComponent
+  use DurableStash.Component, stored_keys: [:size, text: :reconnect]
+
+  @impl Phoenix.LiveComponent
+  def update(assigns, socket) do
+    socket = socket |> assign(assigns) |> assign_new(:size, fn -> 0 end) |> assign_new(:text, fn -> "" end)
+    {_status, socket} = DurableStash.Component.recover_state(socket, __MODULE__)
+    {:ok, socket}
+  end
+
+  @impl Phoenix.LiveComponent
+  def render(assigns) do
+    ~H"""
+    <div>
+      <dd id={"size-#{@id}"}>{@size}</dd>
+      <dd id={"text-#{@id}"}>{@text}</dd>
+    </div>
+    """
+  end
+
+  @impl Phoenix.LiveComponent
+  def handle_event("stash", changes, socket) do
+    changes = for {name, value} <- changes, do: {String.to_existing_atom(name), value}
+    socket = socket |> assign(changes) |> DurableStash.stash()
+    {:noreply, assign(socket, flushed: DurableStash.flush(socket))}
+  end
+end
+
+defmodule SomeAppWeb.ChatLive do
+  use Phoenix.LiveView, log: false
+  use DurableStash, engine: SomeApp.Stashes, stored_keys: [:size, text: :reconnect, theme: {:shared, sync: true}]
+
+  @impl Phoenix.LiveView
+  def mount(_params, _session, socket) do
+    {_status, socket} = socket |> assign(size: 0, text: "", theme: "light") |> DurableStash.recover_state()
+    {:ok, socket}
+  end
+
+  @impl Phoenix.LiveView
+  def handle_event("stash", changes, socket) do
+    changes = for {name, value} <- changes, do: {String.to_existing_atom(name), value}
+    socket = socket |> assign(changes) |> DurableStash.stash()
+    :ok = DurableStash.flush(socket)
+    {:noreply, socket}
+  end
+
+  @impl Phoenix.LiveView
+  def render(assigns) do
+    ~H"""
+    <dl>
+      <dd id="size">{@size}</dd>
+      <dd id="text">{@text}</dd>
+      <dd id="theme">{@theme}</dd>
+    </dl>
+    """
+  end
+end
+
+# Components and nested LiveViews in a LiveView that stashes nothing itself.
+defmodule SomeAppWeb.AroundLive do
+  use Phoenix.LiveView, log: false
+  use LiveStash, adapter: DurableStash, engine: SomeApp.Stashes, stored_keys: [theme: {:shared, sync: true}]
+
+  @impl Phoenix.LiveView
+  def mount(_params, _session, socket) do
+    {_status, socket} = socket |> assign(theme: "light", shown: ["a", "b"]) |> LiveStash.recover_state()
+    {:ok, socket}
+  end
+
+  @impl Phoenix.LiveView
+  def handle_event("show", %{"ids" => ids}, socket), do: {:noreply, assign(socket, shown: ids)}
+
+  def handle_event("raise", _params, _socket), do: raise("the view is broken")
+
+  def handle_event("theme", %{"theme" => theme}, socket),
+    do: {:noreply, socket |> assign(theme: theme) |> LiveStash.stash()}
+
+  @impl Phoenix.LiveView
+  def render(assigns) do
+    ~H"""
+    <div>
+      <dd id="theme">{@theme}</dd>
+      <.live_component :for={id <- @shown} module={SomeAppWeb.NoteComponent} id={id} />
+      {live_render(@socket, SomeAppWeb.ChatLive, id: "chat")}
+    </div>
+    """
+  end
+end
+
+defmodule SomeAppWeb.BareLive do
+  use Phoenix.LiveView, log: false
+
+  @impl Phoenix.LiveView
+  def render(assigns) do
+    ~H"""
+    <div>{live_render(@socket, SomeAppWeb.ChatLive, id: "chat")}</div>
+    """
+  end
+end
+
+defmodule SomeAppWeb.BareComponentLive do
+  use Phoenix.LiveView, log: false
+
+  @impl Phoenix.LiveView
+  def render(assigns) do
+    ~H"""
+    <div><.live_component module={SomeAppWeb.NoteComponent} id="a" /></div>
+    """
+  end
+end
+
 defmodule SomeAppWeb.Indicators do
   use Phoenix.Component
 
@@ -211,6 +323,9 @@ defmodule SomeAppWeb.Router do
       live("/status", SomeAppWeb.StatusLive)
       live("/auto_status", SomeAppWeb.AutoStatusLive)
       live("/indicator", SomeAppWeb.IndicatorLive)
+      live("/around", SomeAppWeb.AroundLive)
+      live("/bare", SomeAppWeb.BareLive)
+      live("/bare_component", SomeAppWeb.BareComponentLive)
       live("/synced", SomeAppWeb.SyncedLive)
       live("/synced_other", SomeAppWeb.SyncedOtherLive)
       live("/synced_auto", SomeAppWeb.SyncedAutoLive)
