@@ -148,9 +148,14 @@ impl Stepping<'_> {
             Step::Drop(_) => Command::Drop { claim, slot, op: number, session: keys(false), tab: Vec::new() },
             Step::Reset => Command::Reset { claim, slot, op: number },
             Step::Forget => Command::Forget { request: RequestId(number) },
-            Step::Claim { .. } | Step::Stash { .. } | Step::Read | Step::Leave | Step::Drain => {
-                Command::Merge { claim, slot, op: number, session: set(keys(false)), tab: set(keys(true)), shared: vec![] }
-            }
+            Step::Claim { .. } | Step::Stash { .. } | Step::Read | Step::Leave | Step::Drain => Command::Merge {
+                claim,
+                slot,
+                op: number,
+                session: set(keys(false)),
+                tab: set(keys(true)),
+                shared: vec![],
+            },
         }
     }
 

@@ -152,18 +152,29 @@ impl World {
         if session.is_empty() && tab.is_empty() {
             session.push(self.value(index, &view, None, "k0"));
         }
+        let mut shared = Vec::new();
+        // Drawn from no dice: seeds go on meaning what they meant.
+        if self.next_value.is_multiple_of(4) {
+            let place = Place { view: View::shared(), vsn: Vsn::SHARED, tab: None, key: Key::new("s0") };
+            shared.push(self.value_at(index, &view, place));
+        }
         let LiveView { claim, slot, ops: op, .. } = view;
-        self.command(index, Command::Merge { claim, slot, op, session, tab, shared: vec![] })
+        self.command(index, Command::Merge { claim, slot, op, session, tab, shared })
     }
 
     fn value(&mut self, index: usize, view: &LiveView, tab: Option<TabId>, key: &str) -> (Key, Json) {
-        self.next_value += 1;
         let place = Place { view: view.slot.view.clone(), vsn: view.slot.vsn, tab, key: Key::new(key) };
+        self.value_at(index, view, place)
+    }
+
+    fn value_at(&mut self, index: usize, view: &LiveView, place: Place) -> (Key, Json) {
+        self.next_value += 1;
+        let key = place.key.clone();
         let (run, tick) = (self.nodes[index].run, self.history.next_tick());
         let (claim, op, mount) = (view.claim, view.ops, view.mount);
         let write = Write { place, run, claim, op, mount, tick, outcome: Told::Nothing, settled_tick: None };
         self.history.writes.insert(self.next_value, write);
-        (Key::new(key), Json::from_encoded(self.next_value.to_string()))
+        (key, Json::from_encoded(self.next_value.to_string()))
     }
 
     fn remove(&mut self, index: usize) -> Verdict {

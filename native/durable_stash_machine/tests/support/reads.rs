@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use durable_stash_machine::{Key, ReadAnswer, Slot, TabId};
+use durable_stash_machine::{Key, ReadAnswer, Slot, TabId, View, Vsn};
 
 use super::history::{Content, History, Place, Scope, Told, Verdict, Version};
 
@@ -39,7 +39,9 @@ impl History {
         }
         let candidates = self.candidates(asked, lag);
         let Some(found) = &answer.found else {
-            let anything = |place: &Place| place.view == asked.slot.view && place.vsn <= asked.slot.vsn;
+            let anything = |place: &Place| {
+                (place.view == asked.slot.view && place.vsn <= asked.slot.vsn) || place.view == View::shared()
+            };
             return self.check_nothing_missing(asked, lag, &candidates, anything, &BTreeMap::new());
         };
         let place = |tab: Option<&TabId>, key: &Key| Place {
@@ -50,14 +52,17 @@ impl History {
         };
         let session = found.session.iter().map(|(key, json)| (place(None, key), json));
         let tab = found.tab.iter().map(|(key, json)| (place(Some(&asked.slot.tab), key), json));
+        let shared = |key: &Key| Place { view: View::shared(), vsn: Vsn::SHARED, tab: None, key: key.clone() };
+        let shared = found.shared.iter().map(|(key, json)| (shared(key), json));
         let mut shown = BTreeMap::new();
-        for (place, json) in session.chain(tab) {
+        for (place, json) in session.chain(tab).chain(shared) {
             let value: u64 = json.as_str().parse().map_err(|_| "I2: a value changed its text")?;
             self.check_shown(asked, &candidates, &place, value)?;
             shown.insert(place, value);
         }
         let of_slice = |place: &Place| place.view == asked.slot.view && place.vsn == found.vsn;
-        self.check_nothing_missing(asked, lag, &candidates, of_slice, &shown)?;
+        let in_scope = |place: &Place| of_slice(place) || place.view == View::shared();
+        self.check_nothing_missing(asked, lag, &candidates, in_scope, &shown)?;
         self.check_own_writes(asked, &shown, of_slice)
     }
 
