@@ -88,7 +88,13 @@ defmodule DurableStash.MixProject do
       groups_for_extras: [Guides: @guides],
       assets: %{"docs/images" => "docs/images"},
       groups_for_modules: [
-        "In a Phoenix application": [DurableStash, DurableStash.Plug, DurableStash.Telemetry],
+        "In a Phoenix application": [
+          DurableStash,
+          DurableStash.Component,
+          DurableStash.Components,
+          DurableStash.Plug,
+          DurableStash.Telemetry
+        ],
         "Running engines": [DurableStash.Engine, DurableStash.Config, DurableStash.Error],
         Testing: [DurableStash.TestBackend]
       ]

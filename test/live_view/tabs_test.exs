@@ -106,6 +106,18 @@ defmodule DurableStash.LiveView.TabsTest do
     assert %{"draft" => "two"} = two |> Page.connect() |> Page.shown()
   end
 
+  test "a crawler with the browser's cookies leaves every draft alone, whatever it loads", %{browser: browser} do
+    page = browser |> Browser.load("/auto") |> Page.connect() |> Page.save(%{"count" => 1, "draft" => "Dear"})
+
+    for path <- ["/auto", "/draft", "/auto"], _time <- 1..3 do
+      Browser.load(browser, path)
+      browser |> Browser.load(path) |> Page.connect() |> Page.disconnect()
+      browser |> Browser.load(path, script: false) |> Page.connect() |> Page.disconnect()
+    end
+
+    assert %{"count" => "1", "draft" => "Dear"} = page |> Page.connect() |> Page.shown()
+  end
+
   test "the plug keeps pages out of the HTTP cache, where a duplicated tab would take its id from",
        %{browser: browser} do
     assert Plug.Conn.get_resp_header(Browser.get(browser, "/draft"), "cache-control") == [
