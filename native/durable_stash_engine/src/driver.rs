@@ -22,6 +22,7 @@ use crate::observer::EngineEvent;
 use crate::registry::{Cell, Wake};
 use crate::standing::HandleState;
 use crate::stats::up;
+use crate::store::ObjectName;
 use crate::tasks::Task;
 use crate::ticket::Ticket;
 
@@ -73,7 +74,7 @@ impl Driver {
         let start = Start {
             seed: shared.seeds.next(),
             seq_floor: shared.seq_floor.load(Relaxed),
-            names: cell.key().names().len(),
+            names: cell.key().names().iter().filter_map(ObjectName::to_document).collect(),
             minted,
             fence,
         };
@@ -207,22 +208,34 @@ impl Driver {
     }
 
     fn start(&mut self, effect: Effect) {
-        let (shared, names) = (self.shared.clone(), self.cell.key().names().clone());
+        let name = self.object_name(&effect);
+        let shared = self.shared.clone();
         self.requests.spawn(async move {
             let requests = &shared.requests;
             match effect {
-                Effect::Get { attempt, name, unless } => {
-                    Event::Got { attempt, outcome: requests.get(&names[name], unless.as_ref()).await }
+                Effect::Get { attempt, unless, .. } => {
+                    Event::Got { attempt, outcome: requests.get(&name, unless.as_ref()).await }
                 }
-                Effect::Put { attempt, name, body, precondition } => {
-                    Event::Put { attempt, outcome: requests.put(&names[name], body, &precondition).await }
+                Effect::Put { attempt, body, precondition, .. } => {
+                    Event::Put { attempt, outcome: requests.put(&name, body, &precondition).await }
                 }
-                Effect::Quarantine { attempt, name, body } => {
-                    let aside = names[name].aside(&body);
+                Effect::Quarantine { attempt, body, .. } => {
+                    let aside = name.aside(&body);
                     Event::Quarantined { attempt, ok: requests.put_aside(&aside, body).await }
                 }
             }
         });
+    }
+
+    /// The machine may have learned names that are not of the session's own secrets.
+    fn object_name(&self, effect: &Effect) -> ObjectName {
+        let index = match effect {
+            Effect::Get { name, .. } | Effect::Put { name, .. } | Effect::Quarantine { name, .. } => *name,
+        };
+        // An effect names what the session has given it to name.
+        #[expect(clippy::expect_used)]
+        let name = self.session.object_name(index).expect("the machine names its own objects");
+        ObjectName::from(name)
     }
 
     fn tell(&mut self, notice: Notice) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use durable_stash_machine::{ETag, GetOutcome, Precondition, PutOutcome};
+use durable_stash_machine::{DocumentName, ETag, GetOutcome, Precondition, PutOutcome};
 use sha2::{Digest, Sha256};
 
 /// A place for documents with compare-and-swap.
@@ -66,6 +66,11 @@ impl ObjectName {
         Self(format!("{}/{hex}", &hex[..2]).into())
     }
 
+    /// What the machine calls it, if it is a document's.
+    pub fn to_document(&self) -> Option<DocumentName> {
+        DocumentName::parse(&self.0)
+    }
+
     /// A scratch object of the boot probe.
     pub fn scratch(random: u128) -> Self {
         Self(format!("{PROBE}/{random:032x}").into())
@@ -110,6 +115,12 @@ impl ObjectName {
     /// What telemetry and messages call it: the first 8 hex digits.
     pub fn tag(&self) -> &str {
         self.file().get(..8).unwrap_or("")
+    }
+}
+
+impl From<&DocumentName> for ObjectName {
+    fn from(name: &DocumentName) -> Self {
+        Self(name.as_str().into())
     }
 }
 

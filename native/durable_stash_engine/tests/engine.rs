@@ -627,6 +627,44 @@ async fn fault_70_an_older_secrets_document_is_found_and_moved_under_the_current
 }
 
 #[tokio::test(start_paused = true)]
+async fn fault_70_a_node_that_knows_the_older_secret_only_follows_the_document_to_the_current_one() {
+    let (store, config) = memory();
+    let old = start(config.clone());
+    let before = fresh(&old, "sid");
+    stash(&before, "count", 1);
+    flush(&before).await.unwrap();
+
+    // A rolling deploy: both nodes live, and write by turns.
+    let mut rotated = config;
+    rotated.secrets.insert(0, Secret::new([9; 32]).unwrap());
+    let new = start(rotated);
+    let after = mount(&new, "sid", "another tab", Mount::Fresh);
+    for (handle, key, number) in
+        [(&after, "count", 2), (&before, "late", 3), (&after, "later", 4), (&before, "last", 5)]
+    {
+        stash(handle, key, number);
+        flush(handle).await.unwrap();
+    }
+    for engine in [&old, &new] {
+        let found = recover(&mount(engine, "sid", "a third tab", Mount::Dead)).await.unwrap();
+        let values = ["count", "late", "later", "last"].map(|key| value(&found, key));
+        assert_eq!(values, [Some(2), Some(3), Some(4), Some(5)]);
+    }
+    // A new session is one document, too, whichever node it comes to first.
+    let both = [mount(&old, "new", "t1", Mount::Fresh), mount(&new, "new", "t2", Mount::Fresh)];
+    for (handle, key) in both.iter().zip(["a", "b"]) {
+        stash(handle, key, 1);
+    }
+    for handle in &both {
+        flush(handle).await.unwrap();
+    }
+    for (engine, key) in [(&old, "a"), (&old, "b"), (&new, "a"), (&new, "b")] {
+        assert_eq!(stored(engine, "new", key).await, Some(1));
+    }
+    assert_eq!(store.dump().len(), 4, "a document and a seal each");
+}
+
+#[tokio::test(start_paused = true)]
 async fn fault_26_a_damaged_document_is_copied_aside_before_it_is_replaced() {
     let (store, config) = memory();
     let engine = start(config.clone());

@@ -97,11 +97,8 @@ fn commit_a_stash(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("commit_one_changed_key_of");
     for keys in SIZES {
         group.bench_function(BenchmarkId::from_parameter(keys), |bencher| {
-            let mut session = Session::new(
-                WriterId(1),
-                Arc::new(Policy::default()),
-                Start { minted: true, names: 1, ..Start::default() },
-            );
+            let mut session =
+                Session::new(WriterId(1), Arc::new(Policy::default()), Start { minted: true, ..Start::default() });
             let (mut op, mut now) = (0, Now { mono: 0, wall: WALL });
             let mut stash = |session: &mut Session, keys: usize| {
                 op += 1;

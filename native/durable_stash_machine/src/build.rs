@@ -9,9 +9,11 @@ use crate::error::ErrorKind;
 use crate::format;
 use crate::limits::Now;
 use crate::merge::{merge, superseded};
+use crate::name::Names;
 use crate::notice::{Incident, Notice, Outcome};
 use crate::phase::{Built, Flight, Frozen};
 use crate::retire::Replaced;
+use crate::seal::Unsealed;
 use crate::session::{Edits, Session};
 
 impl Session {
@@ -24,7 +26,7 @@ impl Session {
             frozen.written_as = self.next_write().seq;
         }
         let insisted = frozen.insisted.take();
-        let Some(ground) = Ground::of(&self.base, insisted.as_deref(), now.wall) else {
+        let Some(ground) = Ground::of(&self.base, &self.names, insisted.as_deref(), now.wall) else {
             frozen.insisted = insisted;
             self.frozen = Some(frozen);
             return false;
@@ -33,9 +35,15 @@ impl Session {
         let rev = ground.previous.map_or(0, |header| header.rev);
         let mut taken = Vec::new();
         let assembled = self.assemble(now, &mut frozen, &ground, &mut taken);
+        let unsealed = ground.unsealed().filter(|_| assembled.is_some());
 
         for (claim, edit, kind) in taken {
             self.take_out(&frozen, claim, &edit, kind);
+        }
+        if let Some(unsealed) = unsealed {
+            self.frozen = Some(frozen);
+            self.start_seal(now, unsealed);
+            return false;
         }
         match assembled {
             Some((built, tabs_evicted)) => {
@@ -92,8 +100,8 @@ impl Session {
                 taken.push((claim, edit, ErrorKind::TooLarge));
                 continue;
             }
-            let precondition = ground.precondition.clone();
-            let built = Built { precondition, body, header, document, replaces: ground.replaces.clone() };
+            let (name, precondition) = (self.names.home(), ground.precondition.clone());
+            let built = Built { name, precondition, body, header, document, replaces: ground.replaces.clone() };
             return Some((built, merged.tabs_evicted));
         }
     }
@@ -140,32 +148,48 @@ struct Ground<'a> {
     has_object: bool,
     /// The store does not have the content (any more): writing it back is a change.
     is_lost: bool,
+    /// The older name that must say first where the document goes, and on what condition.
+    unsealed: Option<(usize, Precondition)>,
 }
 
 impl<'a> Ground<'a> {
     /// None while too little is known.
-    fn of(base: &'a Base, insisted: Option<&'a Stored>, wall: u64) -> Option<Self> {
+    fn of(base: &'a Base, names: &Names, insisted: Option<&'a Stored>, wall: u64) -> Option<Self> {
+        let home = names.home();
         match (insisted.or(base.stored()), base) {
-            (Some(stored), _) if stored.vanished => Some(Self { is_lost: true, ..Self::on(Some(stored), wall) }),
-            (Some(stored), _) if stored.name > 0 => {
-                let (name, etag, header) = (stored.name, stored.etag.clone(), Some(stored.header.clone()));
-                Some(Self { replaces: Some(Replaced { name, etag, header }), ..Self::on(Some(stored), wall) })
+            (Some(stored), _) if stored.vanished => {
+                let unsealed = (stored.name != home).then_some((stored.name, Precondition::Absent));
+                Some(Self { is_lost: true, unsealed, ..Self::on(Some(stored), wall) })
             }
+            (Some(stored), _) if stored.name != home => Some(Self::elsewhere(stored, names, wall)),
             (Some(stored), _) => {
                 Some(Self { precondition: Precondition::Matches(stored.etag.clone()), ..Self::on(Some(stored), wall) })
             }
             (None, Base::Damaged { etag, name, copied: true, last }) => {
                 let ground = Self { is_lost: last.is_some(), ..Self::on(last.as_deref(), wall) };
-                let (name, etag) = (*name, etag.clone());
-                Some(match name {
-                    0 => Self { precondition: Precondition::Matches(etag), ..ground },
-                    // The current name is free.
-                    _ => Self { replaces: Some(Replaced { name, etag, header: None }), ..ground },
+                let precondition = Precondition::Matches(etag.clone());
+                Some(match *name == home {
+                    true => Self { precondition, ..ground },
+                    false => Self { unsealed: Some((*name, precondition)), ..ground },
                 })
             }
-            (None, Base::Absent) => Some(Self { has_object: false, ..Self::on(None, wall) }),
+            (None, Base::Absent) => {
+                let unsealed = names.older().next().map(|name| (name, Precondition::Absent));
+                Some(Self { has_object: false, unsealed, ..Self::on(None, wall) })
+            }
             (None, Base::Unknown | Base::Stored(_) | Base::Damaged { copied: false, .. }) => None,
         }
+    }
+
+    /// The document is about to leave an older name.
+    fn elsewhere(stored: &'a Stored, names: &Names, wall: u64) -> Self {
+        let Stored { name, etag, header, .. } = stored;
+        let ground = Self::on(Some(stored), wall);
+        if !names.leads_home(header.moved_to.as_ref()) {
+            return Self { unsealed: Some((*name, Precondition::Matches(etag.clone()))), ..ground };
+        }
+        let replaced = || Replaced { name: *name, etag: etag.clone(), header: header.clone() };
+        Self { replaces: (!header.buried).then(replaced), ..ground }
     }
 
     /// An object that is to be created anew, with this revision's content.
@@ -178,7 +202,14 @@ impl<'a> Ground<'a> {
             bytes: stored.map_or(0, |stored| stored.bytes),
             has_object: true,
             is_lost: false,
+            unsealed: None,
         }
+    }
+
+    fn unsealed(&self) -> Option<Unsealed> {
+        let (name, precondition) = self.unsealed.clone()?;
+        let (previous, document) = (self.previous.cloned(), self.content.cloned().unwrap_or_default());
+        Some(Unsealed { name, precondition, previous, document })
     }
 
     /// Whether committing the batch would change nothing that exists.

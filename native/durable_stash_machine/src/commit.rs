@@ -8,7 +8,7 @@ use crate::error::ErrorKind;
 use crate::event::{PutOutcome, Refusal};
 use crate::limits::Now;
 use crate::notice::{Conflict, Incident, Notice, Outcome};
-use crate::phase::{Flight, Frozen};
+use crate::phase::{Built, Flight, Frozen};
 use crate::session::Session;
 use crate::write_id::WriteId;
 
@@ -42,14 +42,18 @@ impl Session {
         let Some(frozen) = &self.frozen else { return };
         let is_due = matches!(frozen.flight, Flight::Ready { at } if at <= now.mono);
         // What is damaged must have been copied aside before bytes that were made earlier replace it, too.
-        if !is_due || !self.base.is_known() || (frozen.built.is_none() && !self.build(now)) {
+        if !is_due || !self.base.is_known() || self.seal.is_some() || (frozen.built.is_none() && !self.build(now)) {
             return;
         }
         let attempt = self.next_attempt();
         let Some(frozen) = &mut self.frozen else { return };
         let Some(built) = &frozen.built else { return };
-        let effect =
-            Effect::Put { attempt, name: 0, body: built.body.clone(), precondition: built.precondition.clone() };
+        let effect = Effect::Put {
+            attempt,
+            name: built.name,
+            body: built.body.clone(),
+            precondition: built.precondition.clone(),
+        };
         frozen.flight = Flight::Sending { attempt, sent_at: now.mono };
         frozen.attempts += 1;
         self.start(effect);
@@ -97,9 +101,13 @@ impl Session {
     fn written(&mut self, now: Now, attempt: Attempt, mut frozen: Frozen, etag: crate::effect::ETag) {
         let Some(built) = &mut frozen.built else { return };
         let (rev, bytes) = (built.header.rev, built.body.len());
+        if built.name != self.names.home() {
+            // It was in time before the object was sealed, and is part of what has moved.
+            return self.saved(now, frozen, rev, bytes);
+        }
         self.base = Base::Stored(Stored {
             etag,
-            name: 0,
+            name: built.name,
             header: built.header.clone(),
             document: std::mem::take(&mut built.document),
             bytes,
@@ -121,7 +129,7 @@ impl Session {
             self.happened(Incident::Resolved { saved: true });
             return self.saved(now, frozen, rev, bytes);
         }
-        let stands = frozen.built.as_ref().map(|built| self.stands(&built.precondition));
+        let stands = frozen.built.as_ref().map(|built| self.stands(built));
         match (frozen.flight, stands) {
             // Its answer is still to come, and will be judged then.
             (Flight::Sending { .. }, _) => {}
@@ -161,13 +169,17 @@ impl Session {
         frozen.may_land && (age >= self.policy.applied_age_ms || is_crowded)
     }
 
-    /// Whether bytes that were built for this precondition may still be applied.
-    fn stands(&self, precondition: &Precondition) -> bool {
-        match (precondition, &self.base) {
+    /// Whether the bytes may still be applied.
+    fn stands(&self, built: &Built) -> bool {
+        let home = self.names.home();
+        if built.name != home {
+            return false;
+        }
+        match (&built.precondition, &self.base) {
             (Precondition::Matches(etag), base) => base.version() == Some(etag),
             (Precondition::Absent, Base::Absent) => true,
-            (Precondition::Absent, Base::Stored(stored)) => stored.vanished || stored.name > 0,
-            (Precondition::Absent, Base::Damaged { name, .. }) => *name > 0,
+            (Precondition::Absent, Base::Stored(stored)) => stored.vanished || stored.name != home,
+            (Precondition::Absent, Base::Damaged { name, .. }) => *name != home,
             (Precondition::Absent, Base::Unknown) => false,
         }
     }
@@ -197,7 +209,7 @@ impl Session {
         frozen.flight = Flight::Resolving { after: self.last_attempt(), at };
     }
 
-    fn retry_at(&mut self, now: Now, frozen: &mut Frozen, retry_after: Option<u64>) -> u64 {
+    pub(crate) fn retry_at(&mut self, now: Now, frozen: &mut Frozen, retry_after: Option<u64>) -> u64 {
         frozen.failures += 1;
         let delay_ms = self.jitter.delay(frozen.failures, retry_after, &self.policy);
         self.happened(Incident::Retry { delay_ms });
@@ -210,7 +222,7 @@ impl Session {
             self.happened(Incident::Rekeyed);
         }
         // Who asked to forget the document is told when it stands under no older name, either.
-        let is_everywhere = self.names > 1 && frozen.batch.forgotten.is_some();
+        let is_everywhere = self.names.has_older() && frozen.batch.forgotten.is_some();
         let requests = if is_everywhere { std::mem::take(&mut frozen.batch.forget_requests) } else { Vec::new() };
         let age_ms = now.mono.saturating_sub(frozen.batch.since.unwrap_or(now.mono));
         self.happened(Incident::Committed { rev, bytes, ops: frozen.batch.ops, attempts: frozen.attempts, age_ms });
@@ -221,7 +233,7 @@ impl Session {
     }
 
     /// Says that the batch is in no later object, or, if that cannot be said, that its outcome is unknown.
-    fn fail(&mut self, frozen: &Frozen, kind: ErrorKind) {
+    pub(crate) fn fail(&mut self, frozen: &Frozen, kind: ErrorKind) {
         let outcome = if frozen.is_open() { Outcome::Unknown } else { Outcome::Failed(kind) };
         self.fail_batch(&frozen.batch, outcome);
     }

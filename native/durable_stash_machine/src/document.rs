@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::Policy;
+use crate::name::DocumentName;
 use crate::slice::{Epoch, Slice, TabId, View, Vsn};
 use crate::write_id::{WriteId, WriterId};
 
@@ -48,6 +49,8 @@ pub struct Header {
     pub expires_at: u64,
     /// A tombstone: the document was forgotten or has expired.
     pub buried: bool,
+    /// A seal: the document stands under this name, or will, and this object does not change any more.
+    pub moved_to: Option<DocumentName>,
 }
 
 impl Header {
@@ -86,5 +89,22 @@ pub fn succeed(previous: Option<&Header>, write: WriteId, wall: u64, buried: boo
         touched_at,
         expires_at: touched_at.saturating_add(lifetime),
         buried,
+        moved_to: None,
     }
+}
+
+/// The header that follows `previous` when the object is sealed: nothing is applied, and it says where the document is.
+/// A seal lives for a TTL, empty or not: as long as a node may ask for this name.
+pub fn close(
+    previous: Option<&Header>,
+    write: WriteId,
+    wall: u64,
+    buried: bool,
+    to: DocumentName,
+    policy: &Policy,
+) -> Header {
+    let applied = previous.map(|header| header.applied.clone()).unwrap_or_default();
+    let header = succeed(previous, write, wall, buried, policy);
+    let expires_at = header.touched_at.saturating_add(policy.ttl_ms);
+    Header { applied, expires_at, moved_to: Some(to), ..header }
 }

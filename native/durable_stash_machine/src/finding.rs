@@ -25,15 +25,23 @@ pub(crate) struct Getting {
     attempt: Attempt,
     name: usize,
     unless: Option<ETag>,
-    pub(crate) readers: Vec<Reader>,
     /// Revision and age of the base when the GET left: an answer below them is stale.
     floor: Option<(u64, u64)>,
+    pub(crate) question: Question,
+}
+
+/// What is asked, under one name after the other.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Question {
+    pub(crate) readers: Vec<Reader>,
     /// When the first name was asked.
     left_at: u64,
     /// The session's commits by then: if there is another one since, it may be newer than the answer.
     commits: u64,
-    /// A tombstone under an older name, to be believed if the current name is still free.
+    /// A tombstone under an older name, to be believed if the home is still free.
     fallback: Option<Box<Stored>>,
+    /// How often the question has followed a seal to another home.
+    hops: u32,
 }
 
 /// An answer that could not be read, once.
@@ -45,20 +53,13 @@ pub(crate) struct Suspect {
 }
 
 impl Session {
-    /// Asks for the object, under the current name first.
+    /// Asks for the object, at home first.
     pub(crate) fn get(&mut self, now: Now, readers: Vec<Reader>) {
-        let (left_at, commits) = (now.mono, self.commits);
-        self.get_under(0, readers, left_at, commits, None);
+        let question = Question { readers, left_at: now.mono, commits: self.commits, fallback: None, hops: 0 };
+        self.get_under(self.names.home(), question);
     }
 
-    fn get_under(
-        &mut self,
-        name: usize,
-        readers: Vec<Reader>,
-        left_at: u64,
-        commits: u64,
-        fallback: Option<Box<Stored>>,
-    ) {
+    fn get_under(&mut self, name: usize, question: Question) {
         let attempt = self.next_attempt();
         // A suspicion is settled by the bytes alone: "not modified" would be the node's own copy speaking.
         let is_suspect = self.reads.suspect.as_ref().is_some_and(|suspect| suspect.name == name);
@@ -66,7 +67,7 @@ impl Session {
         let standing = self.base.stored().filter(|stored| !stored.vanished);
         let floor = standing.map(|stored| (stored.header.rev, stored.header.touched_at));
         let effect = Effect::Get { attempt, name, unless: unless.clone() };
-        self.reads.in_flight = Some(Getting { attempt, name, unless, readers, floor, left_at, commits, fallback });
+        self.reads.in_flight = Some(Getting { attempt, name, unless, floor, question });
         self.start(effect);
     }
 
@@ -84,7 +85,7 @@ impl Session {
                         header,
                         document,
                         bytes: body.len(),
-                        validated_at: getting.left_at,
+                        validated_at: getting.question.left_at,
                         vanished: false,
                     };
                     self.found(now, getting, stored);
@@ -97,28 +98,39 @@ impl Session {
             GetOutcome::Denied => {
                 self.reads.is_denied = true;
                 self.ask_again(now, None);
-                self.refuse_readers(getting.readers, ErrorKind::Refused);
+                self.refuse_readers(getting.question.readers, ErrorKind::Refused);
             }
             GetOutcome::Unavailable { retry_after } => {
-                self.reads.wait_again(getting.readers);
+                self.reads.wait_again(getting.question.readers);
                 self.ask_again(now, retry_after);
             }
         }
     }
 
     fn found(&mut self, now: Now, getting: Getting, stored: Stored) {
-        if stored.name > 0 && stored.header.buried && getting.fallback.is_none() {
-            // Another node may have moved the document since the current name was asked for it.
-            let Getting { readers, left_at, commits, .. } = getting;
-            return self.get_under(0, readers, left_at, commits, Some(Box::new(stored)));
+        if let Some(to) = &stored.header.moved_to
+            && self.names.follow(stored.name, to)
+        {
+            let hops = getting.question.hops + 1;
+            // Seals that lead in a circle: the secrets were rotated to and fro at once.
+            if hops > MAX_HOPS {
+                return self.refuse_object(getting, ErrorKind::Corrupt, Incident::Corrupt);
+            }
+            return self.get_under(self.names.home(), Question { hops, ..getting.question });
+        }
+        if stored.name != self.names.home() && stored.header.buried && getting.question.fallback.is_none() {
+            // Another node may have moved the document since the home was asked for it.
+            let fallback = Some(Box::new(stored));
+            return self.get_under(self.names.home(), Question { fallback, ..getting.question });
         }
         let below = |floor: (u64, u64)| stored.header.rev < floor.0 && stored.header.touched_at <= floor.1;
         if getting.floor.is_some_and(below) {
             return self.found_stale(now, getting, stored);
         }
         self.reads.succeeded();
-        let is_newer = |base: &Stored| (stored.name, base.header.rev) > (base.name, stored.header.rev);
-        let overtaken = self.commits != getting.commits && self.base.stored().is_some_and(is_newer);
+        let rank = |stored: &Stored| self.names.rank(stored.name);
+        let is_newer = |base: &Stored| (rank(&stored), base.header.rev) > (rank(base), stored.header.rev);
+        let overtaken = self.commits != getting.question.commits && self.base.stored().is_some_and(is_newer);
         if !overtaken {
             if stored.header.is_over(now.wall) && !stored.header.buried {
                 self.happened(Incident::Expired);
@@ -127,39 +139,36 @@ impl Session {
             self.settle_by_base(now, getting.attempt);
         }
         self.empty_fresh_tabs(now);
-        self.answer_all(now, getting.readers);
+        self.answer_all(now, getting.question.readers);
     }
 
     fn not_modified(&mut self, now: Now, getting: Getting) {
         self.reads.succeeded();
         if self.base.etag() == getting.unless.as_ref() {
             if let Base::Stored(stored) = &mut self.base {
-                stored.validated_at = getting.left_at;
+                stored.validated_at = getting.question.left_at;
             }
             self.settle_by_base(now, getting.attempt);
         }
-        self.answer_all(now, getting.readers);
+        self.answer_all(now, getting.question.readers);
     }
 
     fn missing(&mut self, now: Now, getting: Getting) {
-        let Getting { attempt, name, left_at, commits, .. } = getting;
+        let name = getting.name;
         // What stood under this name had left the older ones for good: what they still hold is over.
         let stood_here = self.base.stored().is_some_and(|stored| stored.name == name);
-        match getting.fallback {
-            Some(stored) if name == 0 => {
-                self.found(now, Getting { fallback: Some(stored.clone()), ..getting }, *stored);
-            }
-            _ if name + 1 < self.names && !stood_here => {
-                self.get_under(name + 1, getting.readers, left_at, commits, None);
-            }
+        let is_home = name == self.names.home();
+        match (getting.question.fallback.clone(), self.names.after(name)) {
+            (Some(stored), _) if is_home => self.found(now, getting, *stored),
+            (_, Some(next)) if !stood_here => self.get_under(next, Question { fallback: None, ..getting.question }),
             _ => {
                 self.reads.succeeded();
                 // Else a commit of ours has created it since.
-                if commits == self.commits {
+                if getting.question.commits == self.commits {
                     self.found_nothing(now);
-                    self.settle_by_base(now, attempt);
+                    self.settle_by_base(now, getting.attempt);
                 }
-                self.answer_all(now, getting.readers);
+                self.answer_all(now, getting.question.readers);
             }
         }
     }
@@ -187,7 +196,7 @@ impl Session {
     /// compare-and-swap decides, and until then no reader is given the older revision.
     fn found_stale(&mut self, now: Now, getting: Getting, stored: Stored) {
         self.happened(Incident::StaleRead);
-        self.reads.wait_again(getting.readers);
+        self.reads.wait_again(getting.question.readers);
         self.reads.stale_reads += 1;
         if self.reads.stale_reads > MAX_STALE_READS {
             self.reads.stale_reads = 0;
@@ -202,7 +211,7 @@ impl Session {
         let is_known = matches!(&self.base, Base::Damaged { etag, .. } if *etag == suspect.etag);
         let before = self.reads.suspect.take();
         if !is_known && before.as_ref() != Some(&suspect) {
-            self.reads.wait_again(getting.readers);
+            self.reads.wait_again(getting.question.readers);
             self.reads.suspect = Some(suspect);
             // The first time there is no reason to wait.
             if before.is_some() {
@@ -224,7 +233,7 @@ impl Session {
 
     fn found_damage(&mut self, now: Now, getting: Getting, etag: ETag, body: Bytes) {
         // Else a commit of ours has replaced it since.
-        if self.commits == getting.commits {
+        if self.commits == getting.question.commits {
             if self.base.version() != Some(&etag) || self.base.stored().is_some() {
                 self.happened(Incident::Corrupt);
                 let last = self.last_known(now, &body);
@@ -236,7 +245,7 @@ impl Session {
                 self.copy_aside(getting.name, body);
             }
         }
-        self.answer_all(now, getting.readers);
+        self.answer_all(now, getting.question.readers);
     }
 
     /// What stood there before the damage, unless that was forgotten since.
@@ -255,7 +264,7 @@ impl Session {
         self.happened(incident);
         self.base = Base::Unknown;
         self.fail_everything(kind);
-        self.refuse_readers(getting.readers, kind);
+        self.refuse_readers(getting.question.readers, kind);
     }
 
     fn ask_again(&mut self, now: Now, retry_after: Option<u64>) {
@@ -268,3 +277,5 @@ impl Session {
 
 /// After so many older answers in a row the store is taken at its word, for the next compare-and-swap to judge.
 const MAX_STALE_READS: u32 = 3;
+/// More rotations than anybody makes while a seal stands.
+const MAX_HOPS: u32 = 16;

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! `len` counts the body's bytes. `crc32c` is computed over the header up to and including `"crc32c":"` and then the
-//! body, so that a flipped bit anywhere in the object shows (fault 26). A tombstone's header also has `"buried":true`.
+//! body, so that a flipped bit anywhere in the object shows (fault 26). A tombstone's header also has `"buried":true`,
+//! a seal's `"moved_to":"<name>"`.
 //!
 //! Only the header and the names in the body are parsed. Values pass through as the text they were written as, since
 //! a JSON parser may read 18446744073709551616 as a float. Unknown fields are an error and never dropped: what
@@ -23,6 +24,7 @@ use serde_json::value::RawValue;
 
 use crate::document::{Applied, Document, Header};
 use crate::error::FormatError;
+use crate::name::DocumentName;
 use crate::slice::{Epoch, Json, Key, Slice, Tab, TabId, View, Vsn};
 use crate::write_id::{WriteId, WriterId};
 
@@ -41,6 +43,7 @@ pub fn encode(header: &Header, document: &Document) -> Bytes {
         touched_at: header.touched_at,
         expires_at: header.expires_at,
         buried: header.buried,
+        moved_to: header.moved_to.as_ref().map(|name| name.as_str().to_owned()),
         len: body.len() as u64,
         crc32c: String::new(),
     };
@@ -67,13 +70,13 @@ pub fn decode(bytes: &[u8]) -> Result<(Header, Document), FormatError> {
     if line[covered..line.len() - CLOSING.len()] != *checksum.as_bytes() || text.crc32c != checksum {
         return Err(FormatError::Checksum);
     }
-    Ok((text.into(), decode_body(body)?))
+    Ok((text.try_into()?, decode_body(body)?))
 }
 
 /// What the header says, without a look at the body.
 pub fn decode_header(bytes: &[u8]) -> Result<Header, FormatError> {
     let (line, _) = split(bytes)?;
-    Ok(read_header(line)?.into())
+    read_header(line)?.try_into()
 }
 
 /// The body alone, as it would be written.
@@ -203,20 +206,28 @@ struct HeaderText {
     expires_at: u64,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     buried: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    moved_to: Option<String>,
     len: u64,
     crc32c: String,
 }
 
-impl From<HeaderText> for Header {
-    fn from(text: HeaderText) -> Self {
-        Self {
+impl TryFrom<HeaderText> for Header {
+    type Error = FormatError;
+
+    fn try_from(text: HeaderText) -> Result<Self, FormatError> {
+        let name = |text: String| {
+            DocumentName::parse(&text).ok_or_else(|| FormatError::Header("it leads to what is no name".into()))
+        };
+        Ok(Self {
             rev: text.rev,
             write: text.write,
             applied: text.applied.0,
             touched_at: text.touched_at,
             expires_at: text.expires_at,
             buried: text.buried,
-        }
+            moved_to: text.moved_to.map(name).transpose()?,
+        })
     }
 }
 

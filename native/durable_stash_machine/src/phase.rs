@@ -59,6 +59,8 @@ impl Frozen {
 /// The bytes of a batch on one revision.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Built {
+    /// Which of the session's names it is for.
+    pub(crate) name: usize,
     /// When they may be applied.
     pub(crate) precondition: Precondition,
     /// The object.

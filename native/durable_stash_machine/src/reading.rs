@@ -50,7 +50,7 @@ impl Reads {
 
     /// When the next reader's patience ends.
     pub(crate) fn next_deadline(&self) -> Option<u64> {
-        let in_flight = self.in_flight.iter().flat_map(|getting| &getting.readers);
+        let in_flight = self.in_flight.iter().flat_map(|getting| &getting.question.readers);
         self.waiting.iter().chain(in_flight).map(|reader| reader.deadline).min()
     }
 
@@ -80,7 +80,7 @@ impl Reads {
     fn take_expired(&mut self, mono: u64) -> Vec<Reader> {
         let mut expired: Vec<Reader> = self.waiting.extract_if(.., |reader| reader.deadline <= mono).collect();
         if let Some(getting) = &mut self.in_flight {
-            expired.extend(getting.readers.extract_if(.., |reader| reader.deadline <= mono));
+            expired.extend(getting.question.readers.extract_if(.., |reader| reader.deadline <= mono));
         }
         expired
     }

@@ -8,7 +8,7 @@
 use bytes::Bytes;
 
 use crate::command::RequestId;
-use crate::document::{Document, Header, succeed};
+use crate::document::{Document, Header, close};
 use crate::effect::{Attempt, ETag, Effect, Precondition};
 use crate::event::{GetOutcome, PutOutcome, Refusal};
 use crate::format;
@@ -40,8 +40,8 @@ pub(crate) struct Replaced {
     pub(crate) name: usize,
     /// Its version.
     pub(crate) etag: ETag,
-    /// What it said of itself, if it could be read.
-    pub(crate) header: Option<Header>,
+    /// What it said of itself.
+    pub(crate) header: Header,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -80,14 +80,14 @@ impl Session {
             retire.retry_at = now.mono;
         }
         if !requests.is_empty() {
-            retire.names = (1..self.names).rev().collect();
+            retire.names = self.names.older().rev().collect();
             retire.requests.extend(requests);
         }
         if let Some(Replaced { name, etag, header }) = replaced {
             retire.names.retain(|other| *other != name);
             retire.names.push(name);
             if in_work.is_none() {
-                let tombstone = self.tombstone(now, header.as_ref());
+                let Some(tombstone) = self.tombstone(now, &header) else { return };
                 retire.step = Step::Bury { etag, tombstone };
             }
         }
@@ -123,7 +123,7 @@ impl Session {
         match outcome {
             GetOutcome::Found { etag, body } => match format::decode(&body) {
                 Ok((header, _)) if !header.buried => {
-                    let tombstone = self.tombstone(now, Some(&header));
+                    let Some(tombstone) = self.tombstone(now, &header) else { return };
                     self.step_retire(now, Step::Bury { etag, tombstone });
                 }
                 // A tombstone already.
@@ -193,9 +193,12 @@ impl Session {
         }
     }
 
-    fn tombstone(&mut self, now: Now, header: Option<&Header>) -> Bytes {
+    /// The seal stays.
+    fn tombstone(&mut self, now: Now, header: &Header) -> Option<Bytes> {
+        let to = self.names.home_name()?.clone();
         let write = self.next_write();
-        format::encode(&succeed(header, write, now.wall, true, &self.policy), &Document::default())
+        let header = close(Some(header), write, now.wall, true, to, &self.policy);
+        Some(format::encode(&header, &Document::default()))
     }
 }
 

@@ -15,7 +15,7 @@
 //! plain queries. A session that is idle may be turned [`into_fence`](Session::into_fence) and forgotten.
 //!
 //! At most one PUT of the document is in flight whose outcome is open, and at most one GET; beside them at most one
-//! quarantine copy, and at most one GET or PUT of an object under an older name that is being buried. Every write that was handed in gets exactly one
+//! quarantine copy, and at most one GET or PUT of an object under an older name that is being sealed or buried. Every write that was handed in gets exactly one
 //! of `Notice::Settled` and `Notice::Rejected`; every read exactly one `Notice::Read`.
 
 use std::collections::VecDeque;
@@ -30,11 +30,13 @@ use crate::error::ErrorKind;
 use crate::event::Event;
 use crate::fence::Fence;
 use crate::limits::{Now, Policy};
+use crate::name::{DocumentName, Names};
 use crate::notice::{Incident, Notice};
 use crate::phase::{Flight, Frozen};
 use crate::quarantine::Quarantine;
 use crate::reading::Reads;
 use crate::retire::Retire;
+use crate::seal::Seal;
 use crate::slice::{Epoch, Json, Key, Slot};
 use crate::write_id::{WriteId, WriterId};
 
@@ -43,8 +45,8 @@ use crate::write_id::{WriteId, WriterId};
 pub struct Session {
     pub(crate) writer: WriterId,
     pub(crate) policy: Arc<Policy>,
-    /// How many names the session's object may stand under: one per secret.
-    pub(crate) names: usize,
+    /// What the session's object may stand under: a name per secret.
+    pub(crate) names: Names,
     pub(crate) jitter: Jitter,
     pub(crate) fence: Fence,
     pub(crate) base: Base,
@@ -54,6 +56,7 @@ pub struct Session {
     pub(crate) reads: Reads,
     pub(crate) quarantine: Option<Quarantine>,
     pub(crate) retire: Option<Retire>,
+    pub(crate) seal: Option<Seal>,
     pub(crate) last_seq: u64,
     /// Commits of this session so far: whether one has overtaken a GET.
     pub(crate) commits: u64,
@@ -72,8 +75,8 @@ pub struct Start {
     /// Batches are numbered above this. The engine raises it to `last_seq` whenever it forgets a session, so that no
     /// number is used twice for one object.
     pub seq_floor: u64,
-    /// How many names the object may stand under; the first is the one to write.
-    pub names: usize,
+    /// What the object may stand under, the name under the current secret first. At least one.
+    pub names: Vec<DocumentName>,
     /// The session id was minted in this very request: there can be no object yet.
     pub minted: bool,
     /// What outlived this session's last eviction.
@@ -86,7 +89,7 @@ impl Session {
         Self {
             writer,
             policy,
-            names: start.names.max(1),
+            names: Names::new(start.names),
             jitter: Jitter::new(start.seed),
             fence: start.fence,
             base: if start.minted { Base::Absent } else { Base::Unknown },
@@ -95,6 +98,7 @@ impl Session {
             reads: Reads::default(),
             quarantine: None,
             retire: None,
+            seal: None,
             last_seq: start.seq_floor,
             commits: 0,
             draining: false,
@@ -139,6 +143,7 @@ impl Session {
             Event::Got { attempt, outcome } if self.retires(attempt) => self.retire_got(now, outcome),
             Event::Got { attempt, outcome } => self.got(now, attempt, outcome),
             Event::Put { attempt, outcome } if self.retires(attempt) => self.retired(now, outcome),
+            Event::Put { attempt, outcome } if self.seals(attempt) => self.sealed(now, outcome),
             Event::Put { attempt, outcome } => self.put(now, attempt, outcome),
             Event::Quarantined { attempt, ok } => self.quarantined(now, attempt, ok),
         }
@@ -180,8 +185,14 @@ impl Session {
             && self.reads.is_idle()
             && self.quarantine.is_none()
             && self.retire.is_none()
+            && self.seal.is_none()
             && self.effects.is_empty()
             && self.notices.is_empty()
+    }
+
+    /// What the index in an effect stands for.
+    pub fn object_name(&self, name: usize) -> Option<&DocumentName> {
+        self.names.get(name)
     }
 
     /// What is accepted and not settled, in bytes.
@@ -321,7 +332,7 @@ impl Session {
     fn send_at(&self) -> Option<u64> {
         match &self.frozen {
             Some(frozen) => match frozen.flight {
-                Flight::Ready { at } if self.base.is_known() => Some(at),
+                Flight::Ready { at } if self.base.is_known() && self.seal.is_none() => Some(at),
                 Flight::Ready { .. } | Flight::Sending { .. } | Flight::Resolving { .. } => None,
             },
             None if self.base.is_known() => self.pending_due_at(),

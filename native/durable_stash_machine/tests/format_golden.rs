@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use durable_stash_machine::document::{Applied, Document, Header};
 use durable_stash_machine::format::{decode, decode_header, encode};
 use durable_stash_machine::slice::{Epoch, Slice, Tab};
-use durable_stash_machine::{ErrorKind, FormatError, Json, Key, TabId, View, Vsn, WriteId, WriterId};
+use durable_stash_machine::{DocumentName, ErrorKind, FormatError, Json, Key, TabId, View, Vsn, WriteId, WriterId};
 use proptest::prelude::*;
 
 #[test]
@@ -126,6 +126,16 @@ fn fault_28_a_newer_format_is_told_from_damage_whatever_else_it_says() {
         [r#"{"format":0}"#, r#"{"format":-1}"#, r#"{"format":1.0}"#, r#"{"format":"2"}"#, r#"{"format":null}"#, "{}"]
     {
         assert!(matches!(decode(format!("{head}\n{{}}").as_bytes()), Err(FormatError::Header(_))), "{head}");
+    }
+}
+
+#[test]
+fn a_seal_that_leads_to_no_name_is_damage() {
+    let name = format!("5c/5c{}", "0".repeat(62));
+    let head = |to: &str| HEAD.replace("\"expires_at\":9", &format!("\"expires_at\":9,\"moved_to\":\"{to}\""));
+    assert!(decode(&seal(&head(&name), BODY)).is_ok(), "what the others differ from");
+    for to in ["", "..", "../../x", "probe/5c", &name[3..], &name.replace("5c/", "5d/"), &name.to_uppercase()] {
+        assert!(matches!(decode(&seal(&head(to), BODY)), Err(FormatError::Header(_))), "{to}");
     }
 }
 
@@ -252,12 +262,14 @@ proptest! {
         seq in any::<u64>(),
         times in any::<(u64, u64)>(),
         buried in any::<bool>(),
+        moved_to in proptest::option::of("[0-9a-f]{64}"),
         writers in proptest::collection::btree_map(any::<u128>(), any::<(u64, u64)>(), 0..4),
         views in proptest::collection::btree_map(".{0,8}", slices(), 0..3),
     ) {
         let applied = writers.into_iter().map(|(writer, (seq, at))| (WriterId(writer), Applied { seq, at })).collect();
         let write = WriteId { writer: WriterId(7), seq };
-        let header = Header { rev, write, applied, touched_at: times.0, expires_at: times.1, buried };
+        let moved_to = moved_to.map(|hash| DocumentName::parse(&format!("{}/{hash}", &hash[..2])).unwrap());
+        let header = Header { rev, write, applied, touched_at: times.0, expires_at: times.1, buried, moved_to };
         let document = Document { views: views.into_iter().map(|(view, slices)| (View::new(view), slices)).collect() };
         let bytes = encode(&header, &document);
         prop_assert_eq!(decode(&bytes).unwrap(), (header, document));
@@ -298,6 +310,7 @@ fn golden() -> Vec<(&'static str, Header, Document)> {
         touched_at: 1_750_000_000_000,
         expires_at: 1_752_592_000_000,
         buried: false,
+        moved_to: None,
     };
     let mut first = Document::default();
     set(&mut first, "Elixir.MyAppWeb.CounterLive", 1, None, &[("count", "1")]);
@@ -328,7 +341,12 @@ fn golden() -> Vec<(&'static str, Header, Document)> {
     (ends.touched_at, ends.expires_at) = (u64::MAX, 0);
 
     let tombstone = Header { buried: true, expires_at: 1_750_003_600_000, ..header(9, 8) };
+    let moved_to = DocumentName::parse("5c/5c6d869c301a55b326ff038a161176e25acb7aceb8949d858ef2f139f2eb2246");
+    let seal = Header { moved_to, ..header(2, 3) };
+    let empty_seal = Header { buried: true, ..seal.clone() };
     vec![
+        ("seal", seal, first.clone()),
+        ("empty-seal", empty_seal, Document::default()),
         ("first-write", header(1, 1), first),
         ("odd-values", header(2, 2), odd),
         ("many-slices", many_header, many),

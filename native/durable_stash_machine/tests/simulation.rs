@@ -17,7 +17,20 @@ const SEEDS: u64 = 10_000;
 fn nodes_that_crash_and_a_network_that_lies_break_no_promise() {
     simulate(
         Kind::Plain,
-        &["rekeyed", "retired", "lost", "restored", "damaged", "quarantined", "healed", "expired", "swept", "deleted"],
+        &[
+            "rekeyed",
+            "sealed",
+            "followed",
+            "retired",
+            "lost",
+            "restored",
+            "damaged",
+            "quarantined",
+            "healed",
+            "expired",
+            "swept",
+            "deleted",
+        ],
     );
 }
 
@@ -33,18 +46,36 @@ fn a_rotated_secret_breaks_no_promise() {
 fn a_store_that_loses_the_object_breaks_no_other_promise() {
     simulate(
         Kind::Losing,
-        &["forgotten", "rekeyed", "retired", "damaged", "quarantined", "healed", "expired", "swept", "deleted"],
+        &[
+            "forgotten",
+            "rekeyed",
+            "sealed",
+            "followed",
+            "retired",
+            "damaged",
+            "quarantined",
+            "healed",
+            "expired",
+            "swept",
+            "deleted",
+        ],
     );
 }
 
 #[test]
 fn bits_that_turn_over_break_no_other_promise() {
-    simulate(Kind::Damaging, &["forgotten", "rekeyed", "retired", "lost", "restored", "expired", "swept", "deleted"]);
+    simulate(
+        Kind::Damaging,
+        &["forgotten", "rekeyed", "sealed", "followed", "retired", "lost", "restored", "expired", "swept", "deleted"],
+    );
 }
 
 #[test]
 fn time_that_runs_out_and_clocks_that_step_break_no_promise() {
-    simulate(Kind::Expiring, &["rekeyed", "retired", "lost", "restored", "damaged", "quarantined", "healed"]);
+    simulate(
+        Kind::Expiring,
+        &["rekeyed", "sealed", "followed", "retired", "lost", "restored", "damaged", "quarantined", "healed"],
+    );
 }
 
 #[test]

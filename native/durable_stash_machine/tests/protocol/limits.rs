@@ -167,6 +167,7 @@ fn numbers_at_their_ends_do_not_overflow() {
         touched_at: u64::MAX,
         expires_at: u64::MAX,
         buried: false,
+        moved_to: None,
     };
     let tab = Tab { epoch: Epoch(u64::MAX), touched_at: u64::MAX, ..Tab::default() };
     let mut slice = Slice { touched_at: u64::MAX, ..Slice::default() };

@@ -267,10 +267,11 @@ impl World {
             return Ok(());
         }
         let run = self.nodes[index].run;
-        let fresh = self.session(run, Fence::default(), 0);
+        let names = self.nodes[index].names.clone();
+        let fresh = self.session(run, &names, Fence::default(), 0);
         let old = std::mem::replace(&mut self.nodes[index].session, fresh);
         let floor = old.last_seq();
-        self.nodes[index].session = self.session(run, old.into_fence(), floor);
+        self.nodes[index].session = self.session(run, &names, old.into_fence(), floor);
         self.nodes[index].timer = None;
         self.nodes[index].flights = Flights::default();
         self.note(|_| format!("run {run} evicts"));

@@ -152,7 +152,24 @@ impl History {
         }
     }
 
-    /// A PUT was applied under an older name. Nothing but a tombstone of what has moved may be put there.
+    /// A PUT was applied under an older name, and says where the document goes. It changes nothing else.
+    pub fn sealed(&mut self, before: Option<&Object>, after: &Object) -> Verdict {
+        self.told.sealed += 1;
+        let (header, document) = after.content().ok_or("a machine wrote what it cannot read")?;
+        let (old, content) = before.and_then(Object::content).unzip();
+        let rev = self.current().and_then(Version::header).map_or(0, |header| header.rev) + 1;
+        let applied = old.as_ref().map(|old| old.applied.clone()).unwrap_or_default();
+        let is_over = old.as_ref().is_none_or(|old| old.is_over(header.touched_at));
+        let content = content.filter(|_| !is_over).unwrap_or_default();
+        if (header.rev, &header.applied, &document) != (rev, &applied, &content) {
+            return Err(format!("I2: a seal made {header:?} of {old:?}, and rev {rev} was due"));
+        }
+        let places = places(&document);
+        self.record(Content::Whole { header, document, places }, self.versions.len().checked_sub(1));
+        Ok(())
+    }
+
+    /// A PUT was applied to a sealed object. Nothing but a tombstone of what has moved may be put there.
     pub fn retired(&mut self, before: Option<&Object>, after: &Object, stands: bool) -> Verdict {
         self.told.retired += 1;
         let (old, _) = before.and_then(Object::content).ok_or("I5: a tombstone for nothing")?;

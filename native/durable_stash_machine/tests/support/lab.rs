@@ -11,13 +11,14 @@ use durable_stash_machine::{
     PutOutcome, ReadAnswer, RequestId, Session, Slot, Start, TabId, View, Vsn, WriterId,
 };
 
-use crate::store::{Store, flipped};
+use crate::store::{Store, flipped, named, numbered};
 
 pub struct Lab {
     pub store: Store,
     pub now: Now,
     pub policy: Arc<Policy>,
-    names: usize,
+    /// Which objects a session asks for, its home first, where the node has no list of its own.
+    names: Vec<usize>,
     nodes: Vec<Node>,
     ops: BTreeMap<ClaimId, u64>,
     next_run: u64,
@@ -27,6 +28,7 @@ pub struct Lab {
 struct Node {
     session: Session,
     writer: WriterId,
+    names: Vec<usize>,
     /// Requests that the test has not decided about.
     requests: VecDeque<Effect>,
     outcomes: BTreeMap<(ClaimId, u64), Vec<Outcome>>,
@@ -84,7 +86,7 @@ impl Lab {
             store: Store::default(),
             now: Now { mono: 1_000_000, wall: 1_700_000_000_000 },
             policy: Arc::new(policy),
-            names,
+            names: (0..names).collect(),
             nodes: Vec::new(),
             ops: BTreeMap::new(),
             next_run: 0,
@@ -98,14 +100,19 @@ impl Lab {
 
     /// Starts one more node. Returns which.
     pub fn boot(&mut self) -> usize {
-        let node = self.start(None, Start::default());
+        self.boot_with(self.names.clone())
+    }
+
+    /// Starts one more node, whose secrets lead to these objects.
+    pub fn boot_with(&mut self, names: Vec<usize>) -> usize {
+        let node = self.start(names);
         self.nodes.push(node);
         self.nodes.len() - 1
     }
 
     /// Kills the node; another engine run takes its place. What was on its way stays on its way.
     pub fn crash(&mut self, node: usize) {
-        self.nodes[node] = self.start(None, Start::default());
+        self.nodes[node] = self.start(self.nodes[node].names.clone());
     }
 
     /// The session leaves memory and comes back with its next input.
@@ -114,21 +121,22 @@ impl Lab {
         assert!(old.session.is_idle(), "only an idle session is evicted: {:#?}", old.session);
         let start =
             Start { fence: old.session.clone().into_fence(), seq_floor: old.session.last_seq(), ..Start::default() };
-        self.nodes[node].session = self.session(self.nodes[node].writer, start);
+        self.nodes[node].session = self.session(old.writer, &old.names, start);
     }
 
     /// The session starts anew as one whose id was minted in this very request.
     pub fn mint(&mut self, node: usize) {
-        let writer = self.nodes[node].writer;
-        self.nodes[node].session = self.session(writer, Start { minted: true, ..Start::default() });
+        let Node { writer, names, .. } = &self.nodes[node];
+        self.nodes[node].session = self.session(*writer, names, Start { minted: true, ..Start::default() });
     }
 
-    fn start(&mut self, writer: Option<WriterId>, start: Start) -> Node {
+    fn start(&mut self, names: Vec<usize>) -> Node {
         self.next_run += 1;
-        let writer = writer.unwrap_or(WriterId(u128::from(self.next_run) << 96 | 0xabc));
+        let writer = WriterId(u128::from(self.next_run) << 96 | 0xabc);
         Node {
-            session: self.session(writer, start),
+            session: self.session(writer, &names, Start::default()),
             writer,
+            names,
             requests: VecDeque::new(),
             outcomes: BTreeMap::new(),
             settled: BTreeMap::new(),
@@ -141,9 +149,9 @@ impl Lab {
         }
     }
 
-    fn session(&self, writer: WriterId, start: Start) -> Session {
-        let seed = self.next_run;
-        Session::new(writer, self.policy.clone(), Start { seed, names: self.names, ..start })
+    fn session(&self, writer: WriterId, names: &[usize], start: Start) -> Session {
+        let names = names.iter().map(|number| named(*number)).collect();
+        Session::new(writer, self.policy.clone(), Start { seed: self.next_run, names, ..start })
     }
 
     // What LiveViews do.
@@ -539,6 +547,7 @@ impl Lab {
     fn turn(&mut self, index: usize) {
         let node = &mut self.nodes[index];
         while let Some(effect) = node.session.poll_effect() {
+            let effect = numbered(effect, &node.session);
             match effect {
                 Effect::Put { .. } => node.puts += 1,
                 Effect::Get { .. } => node.gets += 1,

@@ -5,7 +5,7 @@ use durable_stash_machine::{
 };
 
 use super::history::{Content, History, Verdict};
-use super::store::flipped;
+use super::store::{Object, flipped, numbered};
 use super::world::{Kind, World};
 
 pub enum Happening {
@@ -113,9 +113,15 @@ impl World {
                 let before = self.store.object(name).cloned();
                 let outcome = self.store.put(name, body, precondition);
                 if let (PutOutcome::Written(_), Some(after)) = (&outcome, self.store.object(name).cloned()) {
-                    if name == 0 {
+                    let is_sealed =
+                        |object: &Object| object.content().is_some_and(|(header, _)| header.moved_to.is_some());
+                    let was_sealed = before.as_ref().is_some_and(is_sealed);
+                    if !was_sealed {
                         self.check_copied_aside(before.as_ref())?;
-                        let verdict = self.history.committed(&after);
+                        let verdict = match is_sealed(&after) {
+                            true => self.history.sealed(before.as_ref(), &after),
+                            false => self.history.committed(&after),
+                        };
                         self.note(|world| {
                             format!("run {run} commits {:?}", world.history.current().map(History::describe))
                         });
@@ -160,7 +166,7 @@ impl World {
 
     /// Fault 26: damaged bytes that anybody could have seen are copied aside before they are replaced. Those that
     /// still have their old etag look unchanged to a node that knows the object.
-    fn check_copied_aside(&self, before: Option<&super::store::Object>) -> Verdict {
+    fn check_copied_aside(&self, before: Option<&Object>) -> Verdict {
         let damaged = before.filter(|object| object.content().is_none() && !object.hides_damage);
         match damaged {
             Some(object) if !self.store.aside.contains(&object.body) => {
@@ -241,6 +247,9 @@ impl World {
             self.notice(index, notice)?;
         }
         while let Some(effect) = self.nodes[index].session.poll_effect() {
+            let effect = numbered(effect, &self.nodes[index].session);
+            let follows = matches!(effect, Effect::Put { name: 0, .. }) && !self.nodes[index].names.contains(&0);
+            self.history.told.followed += u64::from(follows);
             self.nodes[index].flights.leaves(&effect, gets)?;
             self.dispatch(run, effect);
         }

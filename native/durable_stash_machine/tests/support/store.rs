@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use durable_stash_machine::document::{Document, Header};
-use durable_stash_machine::{ETag, GetOutcome, Precondition, PutOutcome, format};
+use durable_stash_machine::{DocumentName, ETag, Effect, GetOutcome, Precondition, PutOutcome, Session, format};
 
 #[derive(Clone, Debug)]
 pub struct Object {
@@ -90,6 +90,26 @@ impl Store {
         if !keeps_etag {
             object.etag = ETag::new(content_hash(&object.body));
         }
+    }
+}
+
+/// What the object of this number is called.
+pub fn named(number: usize) -> DocumentName {
+    DocumentName::parse(&format!("{number:02x}/{number:02x}{number:062x}")).unwrap()
+}
+
+/// The effect with the object's number in place of the session's own index.
+pub fn numbered(effect: Effect, session: &Session) -> Effect {
+    let number = |index: usize| {
+        let name = session.object_name(index).expect("an effect names an object");
+        (0..256).find(|number| named(*number) == *name).expect("a name of the test's own")
+    };
+    match effect {
+        Effect::Get { attempt, name, unless } => Effect::Get { attempt, name: number(name), unless },
+        Effect::Put { attempt, name, body, precondition } => {
+            Effect::Put { attempt, name: number(name), body, precondition }
+        }
+        Effect::Quarantine { attempt, name, body } => Effect::Quarantine { attempt, name: number(name), body },
     }
 }
 

@@ -15,7 +15,7 @@ use super::history::{Content, Counts, History, Place, Told, Verdict, Write, plac
 use super::network::{Flights, Happening};
 use super::reads::{Asked, Lag};
 use super::rng::Rng;
-use super::store::Store;
+use super::store::{Store, named};
 
 pub struct World {
     pub(super) rng: Rng,
@@ -47,7 +47,7 @@ pub struct World {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Plain,
-    /// A secret was rotated: the document stands under the older name.
+    /// A secret is being rotated: the document may stand under the older name, and some nodes know no other.
     TwoSecrets,
     /// The store loses the object now and then.
     Losing,
@@ -72,6 +72,8 @@ impl Kind {
 
 pub(super) struct Node {
     pub(super) run: u64,
+    /// The objects that its secrets lead to.
+    pub(super) names: Vec<usize>,
     pub(super) session: Session,
     pub(super) views: Vec<LiveView>,
     pub(super) thaws_at: u64,
@@ -175,7 +177,7 @@ impl World {
             rng,
         };
         world.history.runs.insert(SWEEPER.0, u64::MAX);
-        if kind == Kind::TwoSecrets {
+        if kind == Kind::TwoSecrets && world.rng.chance(60) {
             world.place_under_the_older_name();
         }
         for _ in 0..nodes {
@@ -228,20 +230,26 @@ impl World {
     pub(super) fn boot(&mut self) -> Node {
         self.next_run += 1;
         let run = self.next_run;
-        let session = self.session(run, Fence::default(), 0);
+        // A rolling deploy: some nodes know the older secret only.
+        let names = match self.kind {
+            Kind::TwoSecrets if self.rng.chance(40) => vec![1],
+            Kind::TwoSecrets => vec![0, 1],
+            Kind::Plain | Kind::Losing | Kind::Damaging | Kind::Expiring => vec![0],
+        };
+        let session = self.session(run, &names, Fence::default(), 0);
         let skew = match (self.history.skewed, self.kind) {
             (false, _) => 0,
             (true, Kind::Expiring) => self.rng.below(EXPIRING_SKEW_MS),
             (true, _) => self.rng.below(SKEW_MS),
         };
         let flights = Flights::default();
-        Node { run, session, views: Vec::new(), thaws_at: 0, skew, timer: None, flights }
+        Node { run, names, session, views: Vec::new(), thaws_at: 0, skew, timer: None, flights }
     }
 
-    pub(super) fn session(&mut self, run: u64, fence: Fence, seq_floor: u64) -> Session {
+    pub(super) fn session(&mut self, run: u64, names: &[usize], fence: Fence, seq_floor: u64) -> Session {
         let writer = WriterId(u128::from(run) << 64 | 7);
         self.history.runs.insert(writer.0, run);
-        let names = if self.kind == Kind::TwoSecrets { 2 } else { 1 };
+        let names = names.iter().map(|number| named(*number)).collect();
         let start = Start { seed: self.rng.next(), seq_floor, names, minted: false, fence };
         Session::new(writer, self.policy.clone(), start)
     }
@@ -265,7 +273,8 @@ impl World {
             document.views.entry(slot.view).or_default().insert(slot.vsn, slice);
         }
         let (touched_at, expires_at) = (START - 1_000, START + self.policy.ttl_ms);
-        let header = Header { rev: 9, write, applied: BTreeMap::new(), touched_at, expires_at, buried: false };
+        let header =
+            Header { rev: 9, write, applied: BTreeMap::new(), touched_at, expires_at, buried: false, moved_to: None };
         self.store.place(1, format::encode(&header, &document));
         let places = places(&document);
         self.history.record(Content::Whole { header, document, places }, None);
