@@ -172,6 +172,6 @@ pub(crate) fn writer(run: u8) -> WriterId {
 }
 
 fn session(scenario: &Scenario, run: u8, seq_floor: u64, fence: Fence) -> Session {
-    let start = Start { seed: 1, seq_floor, names: 1, minted: false, fence };
+    let start = Start { seed: 1, seq_floor, minted: false, fence, ..Start::default() };
     Session::new(writer(run), scenario.policy.clone(), start)
 }
