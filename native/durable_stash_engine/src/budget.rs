@@ -1,7 +1,8 @@
 //! The bytes that are accepted and not yet saved, over all sessions: what bounds the engine's memory (fault 53).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use crate::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// The engine-wide account.
 #[derive(Clone, Debug)]

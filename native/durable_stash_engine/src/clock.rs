@@ -5,6 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use durable_stash_machine::Now;
 use tokio::time::Instant;
 
+use crate::sync;
+
 /// The engine's two clocks: a monotonic one for deadlines, a wall clock for what is written into documents.
 #[derive(Clone, Debug)]
 pub struct Clock {
@@ -33,7 +35,7 @@ impl Clock {
     }
 
     pub(crate) fn now(&self) -> Now {
-        let mono = millis(self.origin.elapsed());
+        let mono = millis(sync::since(self.origin));
         let wall = match self.wall {
             Wall::System => millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()),
             Wall::Simulated { at_origin_ms } => at_origin_ms.saturating_add(mono),

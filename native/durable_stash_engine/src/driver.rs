@@ -4,7 +4,6 @@
 //! the store run as tasks of their own and come back as inputs: the driver never waits for one of them alone.
 
 use std::any::Any;
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -23,6 +22,7 @@ use crate::registry::{Cell, Wake};
 use crate::standing::HandleState;
 use crate::stats::up;
 use crate::store::ObjectName;
+use crate::sync::HashMap;
 use crate::tasks::Task;
 use crate::ticket::Ticket;
 
@@ -86,8 +86,8 @@ impl Driver {
             requests: JoinSet::new(),
             handles: handles.into_iter().map(|handle| (handle.claim, handle)).collect(),
             released: Vec::new(),
-            reads: HashMap::new(),
-            forgets: HashMap::new(),
+            reads: HashMap::default(),
+            forgets: HashMap::default(),
             next_request: 0,
             share: shared.budget.empty_share(),
             last_asked: shared.clock.now().mono,

@@ -1,7 +1,6 @@
 //! The engine: the one entrance. It starts, opens sessions, forgets them, drains.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use durable_stash_machine::slice::Epoch;
@@ -25,6 +24,8 @@ use crate::standing::HandleState;
 use crate::stats::{Counters, Stats};
 use crate::store::Store;
 use crate::sweeper::{self, Sweeper};
+use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use crate::sync::planted;
 use crate::tasks::Tasks;
 use crate::ticket::Ticket;
 
@@ -129,7 +130,7 @@ impl Engine {
             clock: overrides.clock.unwrap_or_else(Clock::system),
             seq_floor: AtomicU64::new(0),
             next_claim: AtomicU64::new(0),
-            stopped: watch::Sender::new(false),
+            stopped: watch::channel(false).0,
             tasks: Tasks::new(),
             requests,
             counters,
@@ -310,7 +311,9 @@ impl Shared {
     async fn drain(self: &Arc<Self>, timeout: Duration) -> DrainReport {
         let began = self.clock.now().mono;
         let (sessions, before) = (self.registry.live().count() as u64, self.counters.read());
-        self.registry.close();
+        if !planted!(ClosedTooLate) {
+            self.registry.close();
+        }
         self.registry.send_to_live(|| Input::Drain);
         // Whether in time or not: the sessions that are left are told to stop, and leave behind what they could not save.
         let _ = tokio::time::timeout(timeout, self.registry.live().all_ended()).await;
@@ -339,6 +342,9 @@ impl Shared {
         self.stopped.send_replace(true);
         self.registry.send_to_live(|| Input::Stop);
         for handle in self.registry.bury_dormant(&Failure::EngineDown) {
+            if planted!(DormantUntold) {
+                break;
+            }
             handle.go_down(Failure::EngineDown);
         }
     }

@@ -3,7 +3,6 @@
 //! No PUT leaves before the boot probe has seen the store keep to compare-and-swap. Reads go on meanwhile.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -11,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::error::Failure;
 use crate::observer::{EngineEvent, Observer};
+use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// How the engine is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +63,7 @@ pub(crate) struct Gate {
 impl Gate {
     pub(crate) fn new(observer: Arc<dyn Observer>) -> Self {
         Self {
-            verdict: watch::Sender::new(Verdict::Unproven),
+            verdict: watch::channel(Verdict::Unproven).0,
             health: Mutex::new(Health { state: HealthState::Probing, reason: None }),
             remark: Mutex::default(),
             unanswered_in_a_row: AtomicU32::new(0),

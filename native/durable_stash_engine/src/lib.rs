@@ -40,6 +40,7 @@ mod standing;
 mod stats;
 pub mod store;
 mod sweeper;
+mod sync;
 mod tasks;
 mod ticket;
 
@@ -55,3 +56,5 @@ pub use handle::{Change, Handle, Reply, Status, Watcher};
 pub use observer::{EngineEvent, Observer, Unobserved};
 pub use session_key::Secret;
 pub use stats::Stats;
+#[cfg(shuttle)]
+pub use sync::bugs;

@@ -9,9 +9,8 @@
 //!   input is left. An input is therefore either seen by the retiring driver, which then goes on, or it finds the cell
 //!   dormant and wakes a new driver. There is no moment in between, and never a second driver.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
 use durable_stash_machine::{ClaimId, Fence};
 use parking_lot::Mutex;
@@ -21,6 +20,8 @@ use crate::driver::Input;
 use crate::error::Failure;
 use crate::session_key::SessionKey;
 use crate::standing::HandleState;
+use crate::sync::atomic::AtomicBool;
+use crate::sync::{HashMap, planted};
 use crate::tasks::{Task, Tasks};
 
 /// The sessions that are live or have handles.
@@ -141,11 +142,11 @@ impl Registry {
     ) -> bool {
         let mut map = self.map.lock();
         let mut state = cell.state.lock();
-        if !is_empty() {
+        if !is_empty() && !planted!(LeavesUnseen) {
             return false;
         }
         let fence = fence();
-        if state.handles.is_empty() {
+        if state.handles.is_empty() && !planted!(CellStays) {
             map.remove(cell);
         }
         state.phase = Phase::Dormant { fence, released: Vec::new() };
@@ -218,7 +219,7 @@ impl Registry {
         match &mut state.phase {
             Phase::Live(inputs) => inputs.send(input).map(|()| None).map_err(|_| Failure::SessionDown),
             Phase::Down(failure) => Err(failure.clone()),
-            Phase::Dormant { .. } if self.closed.load(SeqCst) => Err(Failure::EngineDown),
+            Phase::Dormant { .. } if self.closed.load(SeqCst) && !planted!(WokenWhenClosed) => Err(Failure::EngineDown),
             Phase::Dormant { fence, released } => {
                 let (sender, inputs) = unbounded_channel();
                 // `inputs` is at hand, so that none of these can fail.
@@ -247,7 +248,7 @@ impl Map {
 impl Cell {
     fn new(key: SessionKey, own_secrets: bool) -> Arc<Self> {
         let phase = Phase::Dormant { fence: Fence::default(), released: Vec::new() };
-        let state = Mutex::new(State { phase, handles: HashMap::new() });
+        let state = Mutex::new(State { phase, handles: HashMap::default() });
         Arc::new(Self { key, own_secrets, state })
     }
 

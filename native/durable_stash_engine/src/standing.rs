@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::Release};
 
 use durable_stash_machine::{ClaimId, ErrorKind, Outcome};
 use parking_lot::Mutex;
 
 use crate::error::{Error, Failure};
 use crate::handle::{Change, Status, Watcher};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::Release};
 use crate::ticket::Ticket;
 
 /// A handle as its session's driver sees it.

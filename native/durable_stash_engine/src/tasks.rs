@@ -14,7 +14,7 @@ pub(crate) struct Task(Arc<watch::Sender<usize>>);
 
 impl Tasks {
     pub(crate) fn new() -> Self {
-        Self(Arc::new(watch::Sender::new(0)))
+        Self(Arc::new(watch::channel(0).0))
     }
 
     pub(crate) fn begin(&self) -> Task {

@@ -353,7 +353,7 @@ impl Default for Shared {
         Self {
             state: Mutex::default(),
             latency_us: AtomicU64::new(0),
-            released: watch::Sender::new(0),
+            released: watch::channel(0).0,
             gets: AtomicU64::new(0),
             puts: AtomicU64::new(0),
             commits: AtomicU64::new(0),
