@@ -13,6 +13,7 @@ pub(crate) struct Line<'a> {
     pub(crate) e: Option<Cow<'a, str>>,
     /// Microseconds since the epoch.
     pub(crate) t: Option<u64>,
+    pub(crate) until: Option<u64>,
     #[serde(borrow)]
     pub(crate) s: Option<Cow<'a, str>>,
     #[serde(borrow)]

@@ -287,7 +287,7 @@ impl History {
             Some("final") => {
                 let session = self.session(line)?;
                 let content = self.content(line, session, line.missing == Some(true))?;
-                let state = State { at: u64::MAX, etag: None, replaces: None, content };
+                let state = State { at: u64::MAX, until: u64::MAX, etag: None, replaces: None, content };
                 self.chains.entry(session).or_default().last = Some(state);
             }
             Some(other) => return Err(format!("`{other}` is no event")),
@@ -481,7 +481,8 @@ impl History {
     fn version(&mut self, line: &Line<'_>, session: Name, at: u64, replaces: Option<&str>) -> Result<(), String> {
         let content = self.content(line, session, line.deleted == Some(true))?;
         let etag = line.etag.as_deref().map(str::to_owned);
-        let state = State { at, etag, replaces: replaces.map(str::to_owned), content };
+        let until = line.until.unwrap_or(at).max(at);
+        let state = State { at, until, etag, replaces: replaces.map(str::to_owned), content };
         let states = &mut self.chains.entry(session).or_default().states;
         if states.last().is_some_and(|last| last.at > at) {
             return Err("versions must stand in the order of their effect".to_owned());

@@ -104,9 +104,13 @@ pub fn judge(history: &History) -> Verdict {
         judge.without_log();
     }
     judge.finals();
+    let mut figures = figures(history);
+    if history.rules.log {
+        figures.extend(judge.unsettled());
+    }
     let mut broken = judge.broken;
     broken.sort_by(|a, b| (a.promise, &a.how).cmp(&(b.promise, &b.how)));
-    Verdict { figures: figures(history), broken }
+    Verdict { figures, broken }
 }
 
 pub(crate) struct Judge<'a> {
@@ -165,14 +169,19 @@ impl Line {
 }
 
 impl Chain {
-    /// When the state of this position became the present one.
+    /// When the state of this position became the present one, at the earliest.
     pub(crate) fn since(&self, position: usize) -> u64 {
         position.checked_sub(1).map_or(0, |index| self.states[index].at)
     }
 
-    /// The positions that were the present one at some time from `from` to `until`.
+    /// The same, at the latest.
+    pub(crate) fn by(&self, position: usize) -> u64 {
+        position.checked_sub(1).map_or(0, |index| self.states[index].until)
+    }
+
+    /// The positions that may have been the present one at some time from `from` to `until`.
     pub(crate) fn present(&self, from: u64, until: u64) -> (usize, usize) {
-        let lo = self.states.partition_point(|state| state.at < from);
+        let lo = self.states.partition_point(|state| state.until < from);
         (lo, self.states.partition_point(|state| state.at <= until).max(lo))
     }
 }
@@ -180,6 +189,21 @@ impl Chain {
 impl<'a> Judge<'a> {
     pub(crate) fn broken(&mut self, promise: Promise, how: String) {
         self.broken.push(Broken { promise, how });
+    }
+
+    /// What became of the stashes whose clients were told nothing, or that it is unknown.
+    fn unsettled(&self) -> [(String, u64); 2] {
+        let is_unsettled = |write: &&Write| write.end.is_none_or(|(end, _)| end == Outcome::Unknown);
+        let is_applied = |write: &&Write| {
+            let session = self.history.clients[write.client].session;
+            let stood =
+                |set: &(Register, Name)| self.lines.get(&session).is_some_and(|line| line.stood.contains_key(set));
+            write.op.sets().iter().any(stood)
+        };
+        let unsettled = self.history.writes.iter().filter(is_unsettled).filter(|write| !write.op.sets().is_empty());
+        let (applied, not): (Vec<&Write>, Vec<&Write>) = unsettled.partition(is_applied);
+        [("unknown_applied", applied.len()), ("unknown_not_applied", not.len())]
+            .map(|(name, count)| (name.to_owned(), count as u64))
     }
 
     /// Whether the first write came certainly before the second.

@@ -175,7 +175,7 @@ impl Judge<'_> {
             .line
             .stood
             .get(&(*register, seen))
-            .is_some_and(|(_, until)| until.is_some_and(|until| asked.chain.since(until) < asked.read.invoked));
+            .is_some_and(|(_, until)| until.is_some_and(|until| asked.chain.by(until) < asked.read.invoked));
         // What was saved is in the chain, or was overwritten in its own batch.
         let is_over = write.saved_at().is_some_and(|at| at < asked.read.invoked);
         self.node(write) == asked.client.node && !was_failed && !was_replaced && !is_over

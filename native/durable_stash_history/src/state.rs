@@ -9,6 +9,8 @@ use crate::object::{Header, Object};
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) at: u64,
+    /// By when it was certainly there, if `at` is but the earliest that it can have been.
+    pub(crate) until: u64,
     pub(crate) etag: Option<String>,
     pub(crate) replaces: Option<String>,
     pub(crate) content: Content,

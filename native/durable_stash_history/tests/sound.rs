@@ -33,7 +33,10 @@ fn a_write_of_a_killed_client_may_be_there_or_not() {
         }
         story.lines.push(r#"{"e":"saved","t":10000"#.to_owned());
         story.is_sound();
-        assert!(story.verdict().to_string().contains("open=1") && story.verdict().to_string().contains("torn=1"));
+        let figures = story.verdict().to_string();
+        let resolved =
+            if lands { "unknown_applied=1 unknown_not_applied=0" } else { "unknown_applied=0 unknown_not_applied=1" };
+        assert!(figures.contains("open=1") && figures.contains("torn=1") && figures.contains(resolved), "{figures}");
     }
 }
 
@@ -165,4 +168,28 @@ fn a_line_that_is_no_event_is_refused_unless_it_is_torn() {
     }
     let torn = format!("{open}\n{{\"e\":\"inv");
     assert!(judge(&History::read([("file", torn.as_str())]).unwrap()).is_sound());
+}
+
+#[test]
+fn a_read_while_a_commit_was_under_way_may_see_either_and_one_after_it_may_not() {
+    let mut story = Story::new();
+    story.open("a", "n1", "t", "fresh");
+    story.open("b", "n2", "u", "fresh");
+    story.stash("a", 1, "k", "x1");
+    story.set("k", "x1");
+    story.commit("w1");
+    let mut version: serde_json::Value = serde_json::from_str(story.lines.last().unwrap()).unwrap();
+    version["until"] = (version["t"].as_u64().unwrap() + 10_000).into();
+    *story.lines.last_mut().unwrap() = format!("{version}\n");
+    let mut late = story.clone();
+    late.wait(11);
+    for story in [&mut story, &mut late] {
+        story.read("b", 1);
+        story.answer("b", 1, json!({}), json!({}));
+    }
+    story.is_sound();
+    late.breaks(durable_stash_history::Promise::I4, &["read 1 of client b", "rev 1 has \"x1\""]);
+    story.read("b", 2);
+    story.answer("b", 2, json!({"k": "x1"}), json!({}));
+    story.is_sound();
 }
