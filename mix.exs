@@ -48,6 +48,7 @@ defmodule DurableStash.MixProject do
         {:plug, "~> 1.15"},
         {:telemetry, "~> 1.0"},
         {:rustler, "~> 0.39", runtime: false},
+        {:igniter, "~> 0.6", optional: true, runtime: false},
         {:ex_doc, "~> 0.38", only: :dev, runtime: false}
       ]
     end

@@ -9,7 +9,7 @@ defmodule Mix.Tasks.DurableStash.Install.Docs do
         mix durable_stash.install
         mix durable_stash.install --backend disk
 
-    With [Igniter](https://hexdocs.pm/igniter) among the application's dependencies it edits the files and shows what it
+    With [Igniter](https://github.com/ash-project/igniter) among the application's dependencies it edits the files and shows what it
     changed before it writes. Without it, it says what to put where, and what is there already; it writes nothing.
 
     What is set up: the adapter in `config/config.exs`, a store and a secret in `config/dev.exs`, `config/test.exs` and
