@@ -174,6 +174,42 @@ defmodule DurableStash.ComponentTest do
     assert {:not_found, _component} = show(lv, Form, "opened late")
   end
 
+  test "a zombie that the new engine never heard of opens none over its successor's", %{engine: engine} do
+    {zombie, page} = open(engine)
+    # Its mount is over.
+    LiveViewProcess.assign(zombie, anything: 1)
+    restart_engine(engine)
+
+    {lv, page} = Page.mount(page, host(engine))
+    {:not_found, component} = show(lv, Form, "comment")
+    component = save(lv, component, text: "new")
+
+    {_status, undead} = show(zombie, Form, "comment")
+    undead = stash(zombie, undead, text: "undead")
+    assert {:error, %Error{kind: :superseded}} = run(zombie, undead, &DurableStash.flush/1)
+
+    save(lv, component, size: 1)
+    {lv, _page} = Page.mount(page, host(engine))
+    assert {:recovered, component} = show(lv, Form, "comment")
+    assert %{size: 1, text: "new"} = assigns(component)
+  end
+
+  test "a fresh page under an id seen before empties the draft that it was shown without", %{engine: engine} do
+    page = Page.open(Page.session(), script: false)
+    {lv, page} = Page.mount(page, host(engine))
+    {:not_found, component} = show(lv, Form, "comment")
+    save(lv, component, text: "of the page before")
+    LiveViewProcess.close(lv)
+
+    {lv, page} = Page.mount(Page.navigate(page), host(engine))
+    {:recovered, component} = show(lv, Form, "comment")
+    assert %{text: ""} = assigns(component)
+
+    {lv, _page} = Page.mount(page, host(engine))
+    {:recovered, component} = show(lv, Form, "comment")
+    assert %{text: ""} = assigns(component)
+  end
+
   test "its state outlives the engine under it", %{engine: engine} do
     {lv, page} = open(engine)
     {:not_found, component} = show(lv, Form, "comment")
@@ -269,7 +305,8 @@ defmodule DurableStash.ComponentTest do
     {lv, _page} = open(engine, session)
     {:dictionary, dictionary} = Process.info(lv, :dictionary)
     assert Keyword.has_key?(dictionary, :durable_stash_hosts)
-    refute inspect(dictionary, limit: :infinity, printable_limit: :infinity) =~ session["sid"]
+    # As a crash report prints it.
+    refute to_string(:io_lib.format(~c"~tp", [dictionary])) =~ session["sid"]
   end
 
   describe "an id" do

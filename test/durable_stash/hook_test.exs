@@ -91,6 +91,7 @@ defmodule DurableStash.HookTest do
 
     # A later write does not make the first one any younger.
     LiveViewProcess.stash(lv, count: 2)
+    assert LiveViewProcess.status(lv) == :unsaved
     assert stash_status(lv) == :unsaved
 
     TestBackend.release(context.backend)

@@ -66,6 +66,13 @@ defmodule DurableStash.NestedTest do
     assert %{message: ""} = LiveViewProcess.assigns(chat)
   end
 
+  test "one that is shown again in a page that has reconnected has its draft", %{engine: engine} do
+    {parent, page} = open(engine)
+    LiveViewProcess.save(Page.nest(page, parent, "chat", chat(engine)), message: "Hel")
+    {parent, page} = Page.mount(page, outer(engine))
+    assert %{message: "Hel"} = nested(page, parent, "chat", engine, %{"_mounts" => 0})
+  end
+
   test "it tells the page no nonce: that is the page's own", %{engine: engine} do
     {parent, page} = open(engine)
     assert LiveViewProcess.pushed(Page.nest(page, parent, "chat", chat(engine))) == []

@@ -176,6 +176,15 @@ defmodule DurableStash.PeersTest do
     assert LiveViewProcess.unhandled(dead) == []
   end
 
+  test "nobody is told of a change of their own", context do
+    :erlang.trace(context.lv, true, [:receive])
+    LiveViewProcess.stash(context.lv, theme: "dark")
+    assert %{theme: "dark"} = assigns(context.other)
+    assigns(context.lv)
+    :erlang.trace(context.lv, false, [:receive])
+    refute_received {:trace, _lv, :receive, {:durable_stash_sync, _turn, _origin, _changes}}
+  end
+
   test "what changes while another mounts is not missed", context do
     %{session: session, engine: engine, lv: lv, backend: backend} = context
     LiveViewProcess.save(lv, theme: "before")

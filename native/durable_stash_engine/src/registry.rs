@@ -299,7 +299,7 @@ mod tests {
     #[test]
     fn turns_are_the_order_in_which_a_session_gets_its_inputs() {
         const SENDERS: u64 = 4;
-        const INPUTS: u64 = 500;
+        const INPUTS: u64 = 20_000;
         let registry = Registry::new();
         let (cell, wake) = registry.open(key("a"), false, &handle(0), Some(Input::Drain)).unwrap();
         let mut wake = wake.unwrap();

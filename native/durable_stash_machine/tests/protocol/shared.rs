@@ -142,7 +142,17 @@ fn fault_52_a_document_that_outgrows_its_limit_by_what_is_shared_takes_none_of_t
     let live = lab.mount(0, &slot("a", 1, "t1"));
     let large = format!("\"{}\"", "x".repeat(10_000));
     let op = lab.write_and_share(&live, &[("k", "1")], &[], &[("theme", &large)]);
+    assert_eq!(lab.outcome(&live, op), Some(Outcome::Failed(ErrorKind::TooLarge)), "at once");
     lab.settle();
-    assert_eq!(lab.outcome(&live, op), Some(Outcome::Failed(ErrorKind::TooLarge)));
     assert_eq!((lab.stored(&live.slot, "k"), shared(&lab, "theme")), (None, None));
+}
+
+#[test]
+fn what_is_shared_and_not_saved_counts_among_the_bytes_that_are_not() {
+    let mut lab = Lab::new();
+    let live = lab.mount(0, &slot("a", 1, "t1"));
+    lab.share(&live, &[("theme", &format!("\"{}\"", "x".repeat(10_000)))]);
+    assert!(lab.session_of(0).unsaved_bytes() > 10_000);
+    lab.settle();
+    assert_eq!(lab.session_of(0).unsaved_bytes(), 0);
 }
