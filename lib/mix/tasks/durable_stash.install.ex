@@ -97,7 +97,8 @@ if Code.ensure_loaded?(Igniter.Mix.Task) do
       end
     end
 
-    defp names_plug?(call), do: Code.Function.argument_equals?(call, 0, DurableStash.Plug)
+    defp names_plug?(call),
+      do: Enum.any?([DurableStash.Plug, :ensure_session_id], &Code.Function.argument_equals?(call, 0, &1))
 
     defp code(text), do: {:code, Sourceror.parse_string!(text)}
   end
