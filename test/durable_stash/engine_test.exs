@@ -77,7 +77,7 @@ defmodule DurableStash.EngineTest do
       assert message =~ "an argument is not of the type"
     end
 
-    test "fault_24: a change of health is logged once, with its reason, and so is the way back", %{engine: engine} do
+    test "fault_19: a change of health is logged once, with its reason, and so is the way back", %{engine: engine} do
       told = fn state, reason ->
         send(
           engine,
