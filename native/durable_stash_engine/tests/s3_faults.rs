@@ -433,7 +433,26 @@ async fn fault_72_a_huge_error_is_not_read_to_its_end() {
 }
 
 #[tokio::test]
-async fn a_bad_s3_configuration_is_named_at_start() {
+async fn fault_72_of_an_error_body_nothing_but_its_code_is_shown() {
+    const BODIES: [&str; 3] = [
+        "AccessDenied</Code><Message>hunter2</Message><StringToSign>hunter2</StringToSign><Code>",
+        "AccessDenied</Code><!DOCTYPE x [<!ENTITY a SYSTEM 'file:///hunter2'>]><Code>&a;",
+        "&a;hunter2",
+    ];
+    for body in BODIES {
+        let server = Server::start(documents(Act::SayCode(403, body))).await;
+        let store = backend::open(&server.config()).unwrap();
+        let name = durable_stash_engine::store::ObjectName::document(&[1; 32]);
+        let put = store.put(&name, "body".into(), &Precondition::Absent).await;
+        assert!(matches!(put, PutOutcome::Refused(_)), "{put:?}");
+        let trouble = store.trouble().unwrap();
+        assert!(trouble.contains("403") && !trouble.contains("hunter2") && !trouble.contains('&'), "{trouble}");
+        assert_eq!(trouble.contains("AccessDenied"), body.starts_with("AccessDenied"), "{trouble}");
+    }
+}
+
+#[tokio::test]
+async fn fault_73_a_bad_s3_configuration_is_named_at_start() {
     let good = S3Config {
         bucket: "bucket".into(),
         endpoint: Some("https://s3.example".into()),
@@ -442,9 +461,23 @@ async fn a_bad_s3_configuration_is_named_at_start() {
         ..S3Config::default()
     };
     type Spoil = fn(&mut S3Config);
-    let cases: [(&str, Spoil); 6] = [
+    let cases: [(&str, Spoil); 20] = [
         ("bucket", |s3| s3.bucket.clear()),
         ("bucket", |s3| s3.bucket = "a/b".into()),
+        ("bucket", |s3| s3.bucket = "my bucket".into()),
+        ("bucket", |s3| s3.bucket = "eimér".into()),
+        ("bucket", |s3| s3.bucket = "b\0".into()),
+        ("region", |s3| s3.region = Some("eu central 1".into())),
+        ("region", |s3| s3.region = Some(String::new())),
+        ("access_key_id", |s3| s3.access_key_id = Some("key\n".into())),
+        ("access_key_id", |s3| s3.access_key_id = Some(String::new())),
+        ("secret_access_key", |s3| s3.secret_access_key = Some("password@\n".into())),
+        ("session_token", |s3| s3.session_token = Some("password@ token".into())),
+        ("endpoint", |s3| s3.endpoint = Some("https://s3 example".into())),
+        ("endpoint", |s3| s3.endpoint = Some("https://[::1".into())),
+        ("endpoint", |s3| s3.endpoint = Some("https://s3.example:99999".into())),
+        ("endpoint", |s3| s3.endpoint = Some("https://s3.example/?a=b".into())),
+        ("endpoint", |s3| s3.endpoint = Some("https://".into())),
         ("secret_access_key", |s3| s3.secret_access_key = None),
         ("allow_http", |s3| s3.endpoint = Some("http://s3.example".into())),
         ("https://", |s3| s3.endpoint = Some("s3.example".into())),

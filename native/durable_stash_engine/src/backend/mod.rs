@@ -4,6 +4,7 @@ mod disk;
 mod kept;
 mod memory;
 mod s3;
+mod s3_settings;
 mod script;
 
 use std::sync::Arc;

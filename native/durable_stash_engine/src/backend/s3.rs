@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use durable_stash_machine::{ETag, GetOutcome, Precondition, PutOutcome};
 use futures_util::StreamExt;
-use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::aws::{AmazonS3, AmazonS3ConfigKey};
 use object_store::client::{
     ClientConfigKey, HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService,
 };
@@ -27,6 +27,7 @@ use object_store::{
 };
 use parking_lot::Mutex;
 
+use super::s3_settings;
 use crate::config::{Config, S3Config};
 use crate::error::{Error, Failure};
 use crate::retry::{self, Answer};
@@ -47,10 +48,10 @@ pub(crate) struct S3Store {
 impl S3Store {
     /// Builds the clients. Nothing is asked of the store yet.
     pub(crate) fn open(s3: &S3Config, config: &Config) -> Result<Self, Error> {
-        let endpoint = endpoint(s3)?;
+        let endpoint = s3_settings::endpoint(s3)?;
         let connector = SharedConnector::new(config)?;
         let build = |retries: RetryConfig| {
-            let mut builder = credentials(s3)?
+            let mut builder = s3_settings::credentials(s3)?
                 .with_bucket_name(&s3.bucket)
                 .with_retry(retries)
                 .with_http_connector(connector.clone())
@@ -63,6 +64,7 @@ impl S3Store {
             if let Some(endpoint) = &endpoint {
                 builder = builder.with_endpoint(endpoint);
             }
+            s3_settings::check(&builder)?;
             // Read by `object_store` itself only; the connections are the connector's.
             let allow_http = AmazonS3ConfigKey::Client(ClientConfigKey::AllowHttp);
             Ok::<_, Error>(builder.with_config(allow_http, s3.allow_http.to_string()))
@@ -234,59 +236,6 @@ impl Store for S3Store {
     fn describe(&self) -> String {
         self.described.clone()
     }
-}
-
-/// Where the credentials come from: given, or the environment's `AWS_*` and what `object_store` makes of it.
-///
-/// Given ones are never mixed with the environment's: a key of one and a session token of the other sign nothing.
-fn credentials(s3: &S3Config) -> Result<AmazonS3Builder, Error> {
-    match (&s3.access_key_id, &s3.secret_access_key) {
-        (Some(key), Some(secret)) => {
-            let mut builder = AmazonS3Builder::new().with_access_key_id(key).with_secret_access_key(secret);
-            if let Some(token) = &s3.session_token {
-                builder = builder.with_token(token);
-            }
-            let region = ["AWS_REGION", "AWS_DEFAULT_REGION"].iter().find_map(|name| std::env::var(name).ok());
-            if let Some(region) = region {
-                builder = builder.with_region(region);
-            }
-            Ok(builder)
-        }
-        (None, None) => Ok(AmazonS3Builder::from_env()),
-        (Some(_), None) | (None, Some(_)) => Err(Failure::Config {
-            option: "backend",
-            problem: "needs `access_key_id` and `secret_access_key` together, or neither".to_owned(),
-        }
-        .into()),
-    }
-}
-
-/// The endpoint as `object_store` wants it: with the bucket in it where requests are virtual-hosted.
-fn endpoint(s3: &S3Config) -> Result<Option<String>, Error> {
-    let refuse = |problem: String| Err(Failure::Config { option: "backend", problem }.into());
-    if s3.bucket.is_empty() || s3.bucket.contains(['/', '?', '#', '@']) {
-        return refuse("needs `bucket`, the bucket's plain name".to_owned());
-    }
-    let Some(endpoint) = s3.endpoint.as_deref().map(|endpoint| endpoint.trim_end_matches('/')) else {
-        return Ok(None);
-    };
-    let Some((scheme, host)) = endpoint.split_once("://") else {
-        return refuse("needs an `endpoint` that begins with `https://` (or `http://`)".to_owned());
-    };
-    match scheme {
-        "https" => {}
-        "http" if s3.allow_http => {}
-        "http" => return refuse("has a plain http `endpoint`, which `allow_http: true` must allow".to_owned()),
-        other => return refuse(format!("has an `endpoint` of the unknown scheme `{other}`")),
-    }
-    if host.is_empty() || host.contains('@') {
-        return refuse("needs an `endpoint` with a host and without credentials in it".to_owned());
-    }
-    let hosts_bucket = host.starts_with(&format!("{}.", s3.bucket));
-    if s3.virtual_hosted && !hosts_bucket {
-        return Ok(Some(format!("{scheme}://{}.{host}", s3.bucket)));
-    }
-    Ok(Some(endpoint.to_owned()))
 }
 
 fn retries(config: &Config, max_retries: usize) -> RetryConfig {
