@@ -1,17 +1,21 @@
 //! The bytes of an object. The files under `golden/` were written by releases of this library and stay readable for
 //! ever; anything else that is not exactly what we write is rejected, and never a panic.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)]
+
+#[path = "support/object.rs"]
+mod object;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
 
 use durable_stash_machine::document::{Applied, Document, Header};
 use durable_stash_machine::format::{decode, decode_header, encode};
 use durable_stash_machine::slice::{Epoch, Slice, Tab};
 use durable_stash_machine::{DocumentName, ErrorKind, FormatError, Json, Key, TabId, View, Vsn, WriteId, WriterId};
 use proptest::prelude::*;
+
+use object::{BODY, HEAD, golden_dir, golden_files};
 
 #[test]
 fn fault_29_every_object_ever_written_can_be_read() {
@@ -389,35 +393,9 @@ fn set(document: &mut Document, view: &str, vsn: u64, tab: Option<&str>, entries
     data.extend(entries.iter().map(|(key, json)| (Key::new(*key), Json::from_encoded(*json))));
 }
 
-fn golden_files() -> Vec<(String, Vec<u8>)> {
-    let mut files = Vec::new();
-    for format in fs::read_dir(golden_dir()).unwrap() {
-        for file in fs::read_dir(format.unwrap().path()).unwrap() {
-            let path = file.unwrap().path();
-            files.push((path.file_name().unwrap().to_string_lossy().into_owned(), fs::read(&path).unwrap()));
-        }
-    }
-    files.sort();
-    files
-}
-
-fn golden_dir() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
-}
-
-/// An object of this head and body whose length and checksum are right.
 fn seal(head: &str, body: &str) -> Vec<u8> {
-    let head = head.strip_suffix('}').unwrap_or(head);
-    let head = format!("{head},\"len\":{},\"crc32c\":\"", body.len());
-    let checksum = crc32c::crc32c_append(crc32c::crc32c(head.as_bytes()), body.as_bytes());
-    format!("{head}{checksum:08x}\"}}\n{body}").into_bytes()
+    object::seal(head.as_bytes(), body.as_bytes())
 }
 
-const HEAD: &str = concat!(
-    r#"{"format":1,"rev":1,"write":{"writer":"00000000000000000000000000000001","seq":1},"#,
-    r#""applied":{"0000000000000000000000000000000a":{"seq":1,"at":2}},"touched_at":3,"expires_at":9}"#
-);
 const APPLIED: &str = r#""0000000000000000000000000000000a":{"seq":1,"at":2}"#;
-const BODY: &str =
-    r#"{"views":{"a":{"1":{"touched_at":3,"data":{"k":1},"tabs":{"t":{"epoch":4,"touched_at":3,"data":{"d":2}}}}}}}"#;
 const TAB: &str = r#""t":{"epoch":4,"touched_at":3,"data":{"d":2}}"#;

@@ -4,8 +4,14 @@
 
 #[path = "../support/lab.rs"]
 mod lab;
+#[path = "../support/mutation.rs"]
+mod mutation;
+#[path = "../support/object.rs"]
+mod object;
 #[path = "../support/rng.rs"]
 mod rng;
+#[path = "../support/seeds.rs"]
+mod seeds;
 #[path = "../support/store.rs"]
 mod store;
 
@@ -16,6 +22,7 @@ mod damage;
 mod expiry;
 mod fence;
 mod forget;
+mod hostile;
 mod limits;
 mod names;
 mod outage;
