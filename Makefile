@@ -1,7 +1,7 @@
 # Each target is a script of the same name in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: help toolchain demo app test browser check docs verify bench
+.PHONY: help toolchain demo app test browser check docs verify bench fuzz
 
 help: ## print this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -32,3 +32,6 @@ verify: ## the long forms of the proofs; SEEDS=… seeds and KILLS=… kills. Ho
 
 bench: ## measure
 	@scripts/bench
+
+fuzz: ## fuzz the parsers, guided by coverage, for SECONDS=60 in all
+	@scripts/fuzz $(or $(SECONDS),60)

@@ -20,6 +20,8 @@ mod number;
 mod path;
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod strategies;
 #[cfg(not(test))]
 mod term;
 mod text;

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::model::{Arena, Cursor, Model, Read, expected, has_collision, model, storable};
+use super::model::{Arena, Cursor, Model, Read, expected, has_collision};
 use super::number::BigInteger;
+use super::strategies::{model, storable};
 use super::*;
 
 const NEARLY_JSON: &str = "([\\[\\]{},: \\n]|\"[a\\\\\\\\u0dDc8\"/]{0,8}\"|-?[0-9.eE+]{1,6}|null|true|fals){0,12}";
