@@ -148,7 +148,7 @@ defmodule DurableStash.TelemetryTest do
     end
   end
 
-  test "fault_68_72: neither events nor logs hold the session's id, the tab or a value", context do
+  test "fault_68, fault_72: neither events nor logs hold the session's id, the tab or a value", context do
     %{engine: engine, view: view, page: page, backend: backend} = context
     names = ~w(commit conflict retry superseded health refused_value)a
     observe(engine, @spans ++ Enum.map(names, &[:durable_stash, &1]))

@@ -4,17 +4,17 @@ defmodule DurableStash.Seeds do
   `DURABLE_STASH_SEEDS=<count>` runs more of them.
   """
 
-  @doc "Calls `property` with each seed from 1 to `count`, `:rand` being seeded with it. Answers how many ran."
-  @spec each(pos_integer(), (seed :: integer() -> term())) :: pos_integer()
-  def each(count, property) do
+  @doc """
+  Calls `property` with each seed from 1 to `count`, `:rand` being seeded with it. Answers what it returned, most recent
+  first. Where more were asked for, it prints how many `things` there were (scripts/hostile).
+  """
+  @spec each(pos_integer(), things :: String.t(), (seed :: integer() -> result)) :: [result] when result: term()
+  def each(count, things, property) do
     seeds = seeds(count)
-    Enum.each(seeds, &run(&1, property))
-    Enum.count(seeds)
+    results = Enum.reduce(seeds, [], &[run(&1, property) | &2])
+    if number("DURABLE_STASH_SEEDS"), do: IO.puts("\nhostile: #{things}=#{length(results)}")
+    results
   end
-
-  @doc "How often a property runs that is to run `count` times."
-  @spec count(pos_integer()) :: pos_integer()
-  def count(count), do: Enum.count(seeds(count))
 
   defp seeds(count) do
     case {number("DURABLE_STASH_SEED"), number("DURABLE_STASH_SEEDS")} do

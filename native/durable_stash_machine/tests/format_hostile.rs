@@ -35,6 +35,7 @@ fn fault_26_27_28_65_a_nearly_sound_object_reads_back_equal_or_is_refused_by_its
         *verdicts.entry(judge(&object)).or_insert(0u64) += 1;
     });
     println!("{verdicts:?}");
+    println!("hostile: objects={count}");
     // Mutants that all fail at the first gate would show nothing of what is behind it.
     if count >= MUTANTS {
         for verdict in ["read", "Header", "Body", "Checksum", "Length", "NoHeader"] {

@@ -22,7 +22,7 @@ defmodule DurableStash.Native.ArgumentsTest do
   test "any arguments raise an ArgumentError or have a documented result, and harm nobody", context do
     bystander = start("bystander of #{context.test}")
 
-    Seeds.each(40, fn seed ->
+    Seeds.each(40, "argument_rounds", fn seed ->
       held = handles("store #{seed} of #{context.test}")
       for _ <- 1..@calls, do: call(held)
       still_serves(bystander, seed)
@@ -32,7 +32,7 @@ defmodule DurableStash.Native.ArgumentsTest do
   end
 
   test "an engine of any options starts and serves, or says in words why not", context do
-    Seeds.each(100, fn seed ->
+    Seeds.each(100, "engines", fn seed ->
       {:ok, store} = Native.test_store("store #{seed} of #{context.test}")
       options = NativeCall.fitting(:options, %{store: [store]})
 
@@ -56,7 +56,12 @@ defmodule DurableStash.Native.ArgumentsTest do
 
   defp serve(engine, n) do
     session = open(engine, "sid #{n}")
-    assert NativeCall.documented?(:session_stash, Native.session_stash(session, [{"k", AnyTerm.text()}], [{"t", n}], [{"s", n}]))
+
+    assert NativeCall.documented?(
+             :session_stash,
+             Native.session_stash(session, [{"k", AnyTerm.text()}], [{"t", n}], [{"s", n}])
+           )
+
     {:ok, _request} = Native.session_recover(session, n)
     assert NativeCall.documented?(:session_reset, Native.session_reset(session))
     {:ok, _request} = Native.engine_forget(engine, "sid #{n}", nil, 10 + n)

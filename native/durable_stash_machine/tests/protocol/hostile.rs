@@ -80,6 +80,7 @@ fn fault_26_27_28_over_any_object_a_write_is_saved_or_refused_by_its_kind_and_no
         }
     });
     println!("{met:?}");
+    println!("hostile: sessions={count}");
     if count >= OBJECTS {
         for name in ["newer", "damaged", "circle", "moved", "over", "alive"] {
             assert!(met.get(name).is_some_and(|times| *times >= 10), "{name}: {met:?}");
