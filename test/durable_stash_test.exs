@@ -688,6 +688,20 @@ defmodule DurableStashTest do
   end
 
   describe "options" do
+    test "may be given twice, by the view and by its live session: the last ones count", %{engine: engine} do
+      session = Page.session()
+      {lv, _page} = Page.mount(Page.open(session), view(engine, [stored_keys: [:other]], @defaults))
+
+      LiveViewProcess.run(lv, fn socket ->
+        socket = LiveStash.init_stash(socket, session, adapter: DurableStash, engine: engine, stored_keys: @keys)
+        {:ok, socket |> Phoenix.Component.assign(count: 5) |> LiveStash.stash()}
+      end)
+
+      :ok = LiveViewProcess.flush(lv)
+      {again, _page} = Page.mount(Page.open(session), view(engine, [stored_keys: @keys], @defaults))
+      assert %{count: 5} = LiveViewProcess.assigns(again)
+    end
+
     test "fault_73: a bad one raises at mount", %{engine: engine} do
       socket = %Phoenix.LiveView.Socket{}
       options = [adapter: DurableStash, engine: engine, stored_keys: [draft: :permanent]]

@@ -34,7 +34,8 @@ defmodule DurableStash.Host do
       socket
     else
       Peers.join({:tab, self()}, context.tab)
-      LiveView.attach_hook(socket, @hook, :after_render, &rendered/1)
+      # A view that asks for its stash twice, by itself and by its live session, has worked before.
+      socket |> LiveView.detach_hook(@hook, :after_render) |> LiveView.attach_hook(@hook, :after_render, &rendered/1)
     end
   end
 

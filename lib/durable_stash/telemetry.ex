@@ -18,7 +18,7 @@ defmodule DurableStash.Telemetry do
   | `[:durable_stash, :flush, :stop]`    | `duration`                              | `result`: `:saved` or `:error`  |
   | `[:durable_stash, :forget, :stop]`   | `duration`                              | `result`: `:forgotten` or `:error`; of the common ones only `engine` |
 
-  Common metadata: `view`, `vsn`, `mount` (`:dead`, `:fresh` or `:rejoin`) and `engine`. With `result: :error` there are
+  Common metadata: `view` (a LiveComponent's is its module), `vsn`, `mount` (`:dead`, `:fresh` or `:rejoin`) and `engine`. With `result: :error` there are
   `kind` and `error` (see `DurableStash.Error`).
 
   | event                              | measurements | metadata |

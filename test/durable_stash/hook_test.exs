@@ -27,11 +27,12 @@ defmodule DurableStash.HookTest do
 
   defp await_status(lv, status), do: assert(eventually(fn -> stash_status(lv) == status end))
 
-  # As if the handle's writes had been on their way for so much longer.
+  # As if the handle's writes had been on their way for so long.
   defp age(lv, milliseconds) do
     LiveViewProcess.run(lv, fn socket ->
       context = Context.fetch!(socket)
-      older = fn {op, sent_at} -> {op, sent_at - milliseconds} end
+      sent_at = System.monotonic_time(:millisecond) - milliseconds
+      older = fn {op, _sent_at} -> {op, sent_at} end
       standing = context.standing |> Map.update!(:oldest, older) |> Map.update!(:latest, older)
       {:ok, Context.put(socket, %{context | standing: standing})}
     end)
@@ -83,9 +84,9 @@ defmodule DurableStash.HookTest do
     %{lv: lv} = mount(context.engine)
     TestBackend.stall_puts(context.backend, 1)
     LiveViewProcess.stash(lv, count: 1)
-    age(lv, 4_000)
-    assert stash_status(lv) == :saving
     age(lv, 1_000)
+    assert stash_status(lv) == :saving
+    age(lv, 5_000)
     assert stash_status(lv) == :unsaved
     assert LiveViewProcess.status(lv) == :unsaved
 
