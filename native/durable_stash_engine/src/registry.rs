@@ -113,6 +113,11 @@ impl Registry {
     pub(crate) fn send_in_turn(&self, cell: &Arc<Cell>, input: Input) -> Result<(Option<Wake>, u64), Failure> {
         let mut state = cell.state.lock();
         let wake = self.put_in(cell, &mut state, input)?;
+        if planted!(TurnTakenLate) {
+            drop(state);
+            let _others_come_between = cell.state.lock();
+            return Ok((wake, TURNS.fetch_add(1, Relaxed) + 1));
+        }
         // Under the cell's lock, in which the inputs of one session get their order.
         Ok((wake, TURNS.fetch_add(1, Relaxed) + 1))
     }

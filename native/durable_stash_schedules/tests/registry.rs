@@ -12,7 +12,8 @@ use durable_stash_schedules::bugs::Bug;
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::thread;
 use support::{
-    Scenario, Tab, Watched, World, can_be_repeated, holds_in_every_order, is_found, moment, tasks_unwind, written,
+    SHARED, Scenario, Tab, Watched, World, can_be_repeated, holds_in_every_order, is_found, moment, tasks_unwind,
+    written,
 };
 
 #[test]
@@ -64,6 +65,11 @@ fn a_handle_that_is_dropped_anywhere_leaves_no_session_behind() {
 }
 
 #[test]
+fn of_two_writes_of_one_key_the_later_in_turn_is_the_one_that_stands() {
+    holds_in_every_order(two_share_one_key, &["a's was the later", "b's was the later"]);
+}
+
+#[test]
 fn every_planted_bug_is_found() {
     let bugs = [
         (Bug::LeavesUnseen, look_up_meets_retirement as Scenario),
@@ -71,6 +77,7 @@ fn every_planted_bug_is_found() {
         (Bug::WokenWhenClosed, drain_meets_everything),
         (Bug::ClosedTooLate, drain_meets_everything),
         (Bug::DormantUntold, stop_meets_everything),
+        (Bug::TurnTakenLate, two_share_one_key),
     ];
     for (bug, scenario) in bugs {
         assert!(is_found(bug, scenario), "{bug:?}");
@@ -89,6 +96,7 @@ fn a_schedule_can_be_repeated() {
         stop_meets_everything,
         forget_meets_stash,
         drop_meets_everything,
+        two_share_one_key,
     ] {
         can_be_repeated(scenario);
     }
@@ -115,6 +123,25 @@ fn look_up_meets_retirement() {
     for name in ["a", "b", "c"] {
         assert_eq!(written(&world.store.documents(), name), Some(2), "{name}");
     }
+}
+
+fn two_share_one_key() {
+    let world = Arc::new(World::new(Watched::sound()));
+    let sharers = [("a", 1), ("b", 2)].map(|(name, value)| {
+        let world = world.clone();
+        thread::spawn(move || {
+            let tab = Tab::open(&world.engine, "sid", name).unwrap();
+            let turn = tab.share(value);
+            tab.flush().unwrap();
+            turn
+        })
+    });
+    let [a, b] = sharers.map(|sharer| sharer.join().unwrap());
+    assert_ne!(a, b);
+    world.comes_to_rest();
+    let (moment_of, value) = if a > b { ("a's was the later", 1) } else { ("b's was the later", 2) };
+    moment(moment_of);
+    assert_eq!(written(&world.store.documents(), SHARED), Some(value));
 }
 
 fn stash_meets_eviction() {

@@ -12,7 +12,7 @@ use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler, UncontrolledN
 use shuttle::{Config, FailurePersistence, MaxSteps, Runner};
 
 pub(crate) use store::Watched;
-pub(crate) use world::{Tab, World, tasks_unwind, written};
+pub(crate) use world::{SHARED, Tab, World, tasks_unwind, written};
 
 /// Threads that meet, and what must be true whatever their order is.
 pub(crate) type Scenario = fn();

@@ -122,6 +122,13 @@ impl Tab {
         Ok(value)
     }
 
+    /// Writes a key that all views share. Returns its turn.
+    pub(crate) fn share(&self, value: u64) -> u64 {
+        let json = Json::from_encoded(value.to_string());
+        self.handle.stash_with_shared(vec![], vec![], vec![(Key::new(key_of(SHARED)), json)]).unwrap();
+        self.handle.turn()
+    }
+
     /// Waits until everything accepted is saved, or is not.
     pub(crate) fn flush(&self) -> Result<(), Error> {
         let (sender, answer) = mpsc::channel();
@@ -135,6 +142,9 @@ impl Tab {
         &self.handle
     }
 }
+
+/// What `share` writes, for `written`.
+pub(crate) const SHARED: &str = "everybody";
 
 /// What a tab's key is in the documents' text; tests know the format from outside only.
 pub(crate) fn written(documents: &[String], tab: &str) -> Option<u64> {
