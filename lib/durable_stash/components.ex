@@ -21,6 +21,9 @@ if Code.ensure_loaded?(Phoenix.Component) and macro_exported?(Phoenix.Component,
     A write that takes less than 200 ms is not shown. "Saving…" appears for one that takes longer, and "Not saved" for one that
     failed, that was not accepted, or that the store has not taken for five seconds; it becomes "Saved" when the write lands.
 
+    While the page is not connected nobody can tell: LiveView marks it with the class `phx-error` then, for a style such as
+    `.phx-error [role=status] { visibility: hidden }`.
+
     A screen reader says each change when it has nothing else to say (`role="status"`). The attribute `data-status` is there
     for styles: `[data-status=unsaved] { color: darkred }`.
 
