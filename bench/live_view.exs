@@ -138,7 +138,11 @@ defmodule Bench do
     key = {:big, mebibytes}
 
     with nil <- :persistent_term.get(key, nil) do
-      :persistent_term.put(key, for(n <- 1..(mebibytes * 10_000), do: %{"id" => n, "name" => String.duplicate("n", 80)}))
+      :persistent_term.put(
+        key,
+        for(n <- 1..(mebibytes * 10_000), do: %{"id" => n, "name" => String.duplicate("n", 80)})
+      )
+
       :persistent_term.get(key)
     end
   end
