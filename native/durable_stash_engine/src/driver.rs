@@ -111,7 +111,10 @@ impl Driver {
             let turned = tokio::select! {
                 biased;
                 Some(answered) = self.requests.join_next() => match answered {
-                    Ok(event) => self.turn(|driver, now| driver.session.handle(now, event)),
+                    Ok(event) => self.turn(|driver, now| {
+                        driver.claims_moved |= matches!(event, Event::Got { .. });
+                        driver.session.handle(now, event);
+                    }),
                     // The request broke inside the store. Which attempt it was is lost with it, and so is the session.
                     Err(broken) => Err(broken.to_string()),
                 },

@@ -217,6 +217,11 @@ impl Session {
     }
 
     fn saved(&mut self, now: Now, mut frozen: Frozen, rev: u64, bytes: usize) {
+        for (claim, edit) in &frozen.batch.claims {
+            if let Some(holder) = self.fence.holder(&edit.slot, *claim) {
+                holder.is_stored = true;
+            }
+        }
         let replaced = frozen.built.and_then(|built| built.replaces);
         if replaced.is_some() {
             self.happened(Incident::Rekeyed);

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::command::ClaimId;
+use crate::limits::Now;
 use crate::slice::{Epoch, Slot};
 
 /// The claims of this node's live LiveViews.
@@ -32,8 +33,20 @@ pub(crate) struct Holder {
     pub(crate) starts_fresh: bool,
     /// It has written under its epoch, which stays as it is from then on.
     pub(crate) has_written: bool,
+    /// Its epoch is in the document.
+    pub(crate) is_stored: bool,
+    /// When it took the tab (monotonic ms).
+    claimed_at: u64,
     /// Its LiveView is gone. Only the emptying that it owes keeps it here: it stands in nobody's way.
     is_gone: bool,
+}
+
+impl Holder {
+    fn new(claim: ClaimId, epoch: Epoch, now: Now) -> Self {
+        let (stores_tab, starts_fresh) = (false, false);
+        let (has_written, is_stored, is_gone) = (false, false, false);
+        Self { claim, epoch, stores_tab, starts_fresh, has_written, is_stored, claimed_at: now.mono, is_gone }
+    }
 }
 
 impl Fence {
@@ -50,13 +63,13 @@ impl Fence {
         fresh: bool,
         stores_tab: bool,
         stored: Option<Epoch>,
-        wall: u64,
+        now: Now,
     ) -> Option<ClaimId> {
         let previous = self.holders.get(slot);
-        let epoch = Epoch::after(previous.map(|holder| holder.epoch).max(stored), wall);
+        let epoch = Epoch::after(previous.map(|holder| holder.epoch).max(stored), now.wall);
         // A rejoin after a fresh mount that never wrote inherits the emptying: it is still to be done.
         let starts_fresh = stores_tab && (fresh || previous.is_some_and(|holder| holder.starts_fresh));
-        let holder = Holder { claim, epoch, stores_tab, starts_fresh, has_written: false, is_gone: false };
+        let holder = Holder { stores_tab, starts_fresh, ..Holder::new(claim, epoch, now) };
         let previous = self.holders.insert(slot.clone(), holder).filter(|holder| !holder.is_gone);
         let loser = previous.map(|holder| holder.claim).filter(|loser| *loser != claim);
         self.superseded.extend(loser);
@@ -78,7 +91,8 @@ impl Fence {
             return Some(claim);
         }
         let starts_fresh = stores_tab && previous.is_some_and(|holder| holder.starts_fresh);
-        let holder = Holder { claim, epoch, stores_tab, starts_fresh, has_written: true, is_gone: false };
+        let stands = Holder { has_written: true, is_stored: true, ..Holder::new(claim, epoch, Now::default()) };
+        let holder = Holder { stores_tab, starts_fresh, ..stands };
         let previous = self.holders.insert(slot.clone(), holder).filter(|holder| !holder.is_gone);
         let loser = previous.map(|holder| holder.claim).filter(|loser| *loser != claim);
         self.superseded.extend(loser);
@@ -107,11 +121,11 @@ impl Fence {
         slot: &Arc<Slot>,
         stores_tab: bool,
         stored: Option<Epoch>,
-        wall: u64,
+        now: Now,
     ) -> &mut Holder {
         let announced = |seen: Option<Epoch>, starts_fresh: bool| {
-            let epoch = Epoch::after(seen, wall);
-            Holder { claim, epoch, stores_tab, starts_fresh, has_written: false, is_gone: false }
+            let epoch = Epoch::after(seen, now.wall);
+            Holder { stores_tab, starts_fresh, ..Holder::new(claim, epoch, now) }
         };
         let holder = self.holders.entry(slot.clone()).or_insert_with(|| announced(stored, false));
         if holder.claim != claim {
@@ -146,6 +160,11 @@ impl Fence {
             holder.is_gone = true;
         }
         self.bound_debts();
+    }
+
+    /// The mounts that took their tab at this moment or later and whose epoch is in no document yet.
+    pub(crate) fn unstored_since(&mut self, mono: u64) -> impl Iterator<Item = (&Arc<Slot>, &mut Holder)> {
+        self.holders.iter_mut().filter(move |(_, holder)| !holder.is_stored && holder.claimed_at >= mono)
     }
 
     /// Fresh mounts that have not emptied their tab yet.

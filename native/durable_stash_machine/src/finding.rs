@@ -136,6 +136,7 @@ impl Session {
                 self.happened(Incident::Expired);
             }
             self.base = Base::Stored(stored);
+            self.stand_above_the_future(now, getting.question.left_at);
             self.settle_by_base(now, getting.attempt);
         }
         self.empty_fresh_tabs(now);

@@ -14,9 +14,10 @@ use crate::finding::{Getting, Suspect};
 use crate::limits::Now;
 use crate::merge::{merge, superseded};
 use crate::notice::{Found, Incident, Notice, ReadAnswer};
-use crate::phase::Flight;
+use crate::phase::{Flight, Frozen};
 use crate::session::Session;
 use crate::slice::{Epoch, Json, Key, Slice, Slot, View, Vsn};
+use crate::write_id::WriteId;
 
 /// The reads of a session.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -237,6 +238,27 @@ impl Session {
             }
         }
         document
+    }
+
+    /// A mount that did not read has a GET made for it by its first write. Where that leaves as soon after the mount as a
+    /// read would, the mount stands above a stored claim from the future, as one that has read. Later, the stored claim
+    /// may be of a mount that came since, and wins.
+    pub(crate) fn stand_above_the_future(&mut self, now: Now, left_at: u64) {
+        let Some(stored) = self.base.stored() else { return };
+        let writer = self.writer;
+        let is_open = |frozen: &&mut Frozen| !stored.header.contains(WriteId { writer, seq: frozen.seq });
+        let mut frozen = self.frozen.as_mut().filter(is_open);
+        for (slot, holder) in self.fence.unstored_since(left_at.saturating_sub(self.policy.recover_timeout_ms)) {
+            let Some(epoch) = stored.document.epoch(&slot.view, &slot.tab) else { continue };
+            if epoch < holder.epoch || epoch.0 <= now.wall {
+                continue;
+            }
+            holder.epoch = Epoch::after(Some(epoch), now.wall);
+            let batches = frozen.as_mut().map(|frozen| &mut frozen.batch).into_iter().chain([&mut self.pending]);
+            for edit in batches.filter_map(|batch| batch.claims.get_mut(&holder.claim)) {
+                edit.epoch = holder.epoch;
+            }
+        }
     }
 
     /// A mount has seen the document. A stored claim from the future is one of a clock that runs ahead, not of a later

@@ -228,7 +228,7 @@ impl Session {
 
     fn claim(&mut self, now: Now, claim: ClaimId, slot: &Arc<Slot>, fresh: bool, stores_tab: bool) {
         let stored = self.base.epoch(&slot.view, &slot.tab);
-        if let Some(loser) = self.fence.claim(claim, slot, fresh, stores_tab, stored, now.wall) {
+        if let Some(loser) = self.fence.claim(claim, slot, fresh, stores_tab, stored, now) {
             self.notices.push_back(Notice::Superseded { claim: loser });
         }
         self.empty_fresh_tabs(now);
@@ -241,7 +241,7 @@ impl Session {
         let stamp = self.next_stamp();
         let before = self.is_near_limit(&edits).then(|| self.pending.clone());
         let stored = self.base.epoch(&slot.view, &slot.tab);
-        let holder = self.fence.writer(claim, slot, edits.names_tab(), stored, now.wall);
+        let holder = self.fence.writer(claim, slot, edits.names_tab(), stored, now);
         self.pending.accept(now.mono);
         let edit = self.pending.claim(claim, slot, holder.epoch, holder.stores_tab);
         // The claim may have been taken for one without `:reconnect` keys before.

@@ -120,6 +120,63 @@ fn a_fresh_mount_under_a_stored_claim_from_the_future_empties_its_tab_without_a_
 }
 
 #[test]
+fn a_mount_that_writes_without_having_read_stands_above_a_stored_claim_from_the_future() {
+    // The node has no copy, or one from before the claim of the clock that runs ahead.
+    for knows_older in [false, true] {
+        let mut lab = Lab::nodes(2);
+        let before = lab.rejoin(0, &slot("a", 1, "t1"));
+        lab.stash_tab(&before, &[("d", "0")]);
+        lab.settle();
+        lab.release(&before);
+        if !knows_older {
+            lab.crash(0);
+        }
+        lab.step_wall(3_600_000);
+        let ahead = lab.rejoin(1, &slot("a", 1, "t1"));
+        lab.stash_tab(&ahead, &[("d", "1"), ("e", "1")]);
+        lab.settle();
+        lab.step_wall(-3_600_000);
+        let live = lab.mount(0, &slot("a", 1, "t1"));
+        let op = lab.stash_tab(&live, &[("d", "2")]);
+        lab.settle();
+        assert!(lab.is_saved(&live, op), "{:?}", lab.outcome(&live, op));
+        assert!(!lab.is_superseded(&live));
+        assert_eq!(lab.stored_tab(&live.slot, "d").as_deref(), Some("2"));
+        assert_eq!(lab.stored_tab(&live.slot, "e"), None, "the mount was fresh");
+        let op = lab.stash_tab(&live, &[("d", "3")]);
+        lab.settle();
+        assert!(lab.is_saved(&live, op));
+        let late = lab.stash_tab(&ahead, &[("d", "4")]);
+        lab.settle();
+        assert_eq!(lab.outcome(&ahead, late), SUPERSEDED);
+    }
+}
+
+#[test]
+fn a_mount_whose_first_write_comes_late_gives_way_to_a_claim_that_may_have_come_since() {
+    for has_written in [false, true] {
+        let mut lab = Lab::nodes(2);
+        let zombie = lab.mount(0, &slot("a", 1, "t1"));
+        if has_written {
+            lab.stash_tab(&zombie, &[("d", "1")]);
+            lab.settle();
+        } else {
+            lab.wait(lab.policy.recover_timeout_ms + 1);
+        }
+        // The tab mounts again on a node whose clock runs ahead.
+        lab.step_wall(3_600_000);
+        let live = lab.rejoin(1, &slot("a", 1, "t1"));
+        lab.stash_tab(&live, &[("d", "2")]);
+        lab.settle();
+        lab.step_wall(-3_600_000);
+        let op = lab.stash_tab(&zombie, &[("d", "3")]);
+        lab.settle();
+        assert_eq!(lab.outcome(&zombie, op), SUPERSEDED);
+        assert_eq!(lab.stored_tab(&live.slot, "d").as_deref(), Some("2"));
+    }
+}
+
+#[test]
 fn a_fence_outlives_the_sessions_eviction() {
     let mut lab = Lab::new();
     let zombie = lab.rejoin(0, &slot("a", 1, "t1"));
