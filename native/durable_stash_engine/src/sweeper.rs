@@ -86,10 +86,10 @@ impl Sweeper {
             return;
         }
         let policy = &self.shared.policy;
-        // A document lives for its TTL from its last write. A tombstone stands for its own time; where it cannot be
-        // deleted there is no use in reading it then.
+        // A document lives for its TTL from its last write, a tombstone stands for its own time, and both are left alone
+        // for as long as clocks may differ. A tombstone that cannot be deleted is not read, either.
         let tombstone_ms = if self.shared.requests.store.can_delete() { policy.tombstone_ms } else { u64::MAX };
-        if age < policy.ttl_ms.min(tombstone_ms) {
+        if age < policy.ttl_ms.min(tombstone_ms).saturating_add(policy.tombstone_ms) {
             return;
         }
         tokio::time::sleep(self.pause).await;

@@ -908,6 +908,7 @@ async fn an_expired_document_is_buried_and_later_deleted_and_a_live_one_stays() 
 async fn fault_12_a_write_beats_a_sweep_that_judged_the_version_before() {
     let (store, mut config) = memory();
     config.policy.ttl_ms = 10_000;
+    config.policy.tombstone_ms = 5_000;
     config.idle_after_ms = 1_000;
     config.attempt_timeout_ms = 60_000;
     let clock = Some(Clock::simulated(now_ms()));

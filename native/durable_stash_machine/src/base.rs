@@ -3,6 +3,7 @@
 use crate::document::{Document, Header};
 use crate::effect::ETag;
 use crate::error::ErrorKind;
+use crate::limits::{Now, Policy};
 use crate::slice::{Epoch, TabId, View};
 
 /// The last known state of the object.
@@ -40,9 +41,9 @@ pub(crate) struct Stored {
     pub(crate) document: Document,
     /// The size of the object.
     pub(crate) bytes: usize,
-    /// When it was last known to be the current one (monotonic ms): when the request left, not when its answer came,
+    /// When it was last known to be the current one: when the request left, not when its answer came,
     /// since the node may have stood still in between (fault 42).
-    pub(crate) validated_at: u64,
+    pub(crate) validated: Now,
     /// The store has lost the object although it was alive: it is to be created again as it was.
     pub(crate) vanished: bool,
 }
@@ -51,6 +52,14 @@ impl Stored {
     /// What can be read of it: nothing once it is buried or expired.
     pub(crate) fn content(&self, wall: u64) -> Option<&Document> {
         (!self.header.is_over(wall)).then_some(&self.document)
+    }
+
+    /// Whether so much time has passed that the document may have been forgotten, and its tombstone swept, since.
+    pub(crate) fn may_be_forgotten(&self, now: Now, policy: &Policy) -> bool {
+        // The monotonic clock may stand still while the machine is suspended.
+        let Now { mono, wall } = self.validated;
+        let passed = now.mono.saturating_sub(mono).max(now.wall.saturating_sub(wall));
+        passed >= policy.tombstone_ms / 2
     }
 }
 

@@ -101,7 +101,15 @@ impl Session {
                 continue;
             }
             let (name, precondition) = (self.names.home(), ground.precondition.clone());
-            let built = Built { name, precondition, body, header, document, replaces: ground.replaces.clone() };
+            let built = Built {
+                name,
+                precondition,
+                body,
+                header,
+                document,
+                restores: ground.is_lost,
+                replaces: ground.replaces.clone(),
+            };
             return Some((built, merged.tabs_evicted));
         }
     }

@@ -54,14 +54,14 @@ impl Session {
             body: built.body.clone(),
             precondition: built.precondition.clone(),
         };
-        frozen.flight = Flight::Sending { attempt, sent_at: now.mono };
+        frozen.flight = Flight::Sending { attempt, sent: now };
         frozen.attempts += 1;
         self.start(effect);
         planted!(self.policy, SavedTooEarly, { self.plant_saved_too_early() });
     }
 
     pub(crate) fn put(&mut self, now: Now, attempt: Attempt, outcome: PutOutcome) {
-        let awaited = |frozen: &mut Frozen| frozen.flight.sent_at(attempt).is_some();
+        let awaited = |frozen: &mut Frozen| frozen.flight.sent(attempt).is_some();
         let Some(mut frozen) = self.frozen.take_if(awaited) else { return };
         frozen.is_denied = matches!(outcome, PutOutcome::Refused(Refusal::Denied));
         planted!(self.policy, LostIsMine, {
@@ -112,7 +112,7 @@ impl Session {
             document: std::mem::take(&mut built.document),
             bytes,
             // Later it may already have been replaced.
-            validated_at: frozen.flight.sent_at(attempt).unwrap_or(now.mono),
+            validated: frozen.flight.sent(attempt).unwrap_or(now),
             vanished: false,
         });
         self.commits += 1;
@@ -148,8 +148,9 @@ impl Session {
             // What the bytes were built on is no more: they can never be applied. Build them anew on what there is.
             (Flight::Ready { at } | Flight::Resolving { at, .. }, Some(false)) => {
                 planted!(self.policy, BlindRebase, { self.plant_blind_rebase(&frozen) });
-                frozen.built = None;
-                frozen.may_land = false;
+                let built = frozen.built.take();
+                // Bytes that restore what is not to come back are in nobody's way either: they may yet be applied.
+                frozen.may_land &= matches!(self.base, Base::Absent) && built.is_some_and(|built| built.restores);
                 frozen.flight = Flight::Ready { at: at.max(now.mono) };
             }
             // It was to be asked whether there is anything to forget.
@@ -177,7 +178,8 @@ impl Session {
         }
         match (&built.precondition, &self.base) {
             (Precondition::Matches(etag), base) => base.version() == Some(etag),
-            (Precondition::Absent, Base::Absent) => true,
+            // What was forgotten since must not come back.
+            (Precondition::Absent, Base::Absent) => !built.restores,
             (Precondition::Absent, Base::Stored(stored)) => stored.vanished || stored.name != home,
             (Precondition::Absent, Base::Damaged { name, .. }) => *name != home,
             (Precondition::Absent, Base::Unknown) => false,

@@ -35,7 +35,7 @@ pub(crate) struct Getting {
 pub(crate) struct Question {
     pub(crate) readers: Vec<Reader>,
     /// When the first name was asked.
-    left_at: u64,
+    left: Now,
     /// The session's commits by then: if there is another one since, it may be newer than the answer.
     commits: u64,
     /// A tombstone under an older name, to be believed if the home is still free.
@@ -55,7 +55,7 @@ pub(crate) struct Suspect {
 impl Session {
     /// Asks for the object, at home first.
     pub(crate) fn get(&mut self, now: Now, readers: Vec<Reader>) {
-        let question = Question { readers, left_at: now.mono, commits: self.commits, fallback: None, hops: 0 };
+        let question = Question { readers, left: now, commits: self.commits, fallback: None, hops: 0 };
         self.get_under(self.names.home(), question);
     }
 
@@ -85,7 +85,7 @@ impl Session {
                         header,
                         document,
                         bytes: body.len(),
-                        validated_at: getting.question.left_at,
+                        validated: getting.question.left,
                         vanished: false,
                     };
                     self.found(now, getting, stored);
@@ -136,7 +136,7 @@ impl Session {
                 self.happened(Incident::Expired);
             }
             self.base = Base::Stored(stored);
-            self.stand_above_the_future(now, getting.question.left_at);
+            self.stand_above_the_future(now, getting.question.left.mono);
             self.settle_by_base(now, getting.attempt);
         }
         self.empty_fresh_tabs(now);
@@ -147,7 +147,7 @@ impl Session {
         self.reads.succeeded();
         if self.base.etag() == getting.unless.as_ref() {
             if let Base::Stored(stored) = &mut self.base {
-                stored.validated_at = getting.question.left_at;
+                stored.validated = getting.question.left;
             }
             self.settle_by_base(now, getting.attempt);
         }
@@ -175,21 +175,26 @@ impl Session {
     }
 
     fn found_nothing(&mut self, now: Now) {
-        let half_a_tombstone = self.policy.tombstone_ms / 2;
         match &mut self.base {
             // Known, and about to be created again.
             Base::Stored(stored) if stored.vanished => {}
             // A tombstone stands far longer than this, so it was not forgotten: the store has lost what it held, and
             // this node knows what that was.
-            Base::Stored(stored)
-                if !stored.header.is_over(now.wall)
-                    && now.mono.saturating_sub(stored.validated_at) < half_a_tombstone =>
-            {
+            Base::Stored(stored) if !stored.header.is_over(now.wall) && !stored.may_be_forgotten(now, &self.policy) => {
                 stored.vanished = true;
                 self.pending.restore = true;
                 self.pending.since.get_or_insert(now.mono);
             }
             Base::Unknown | Base::Absent | Base::Stored(_) | Base::Damaged { .. } => self.base = Base::Absent,
+        }
+    }
+
+    /// What was to be created again is too old for that now: the node was suspended, or the store did not answer. It is
+    /// asked anew, and if there is still nothing, bytes that restore the old content do not stand (`stands`).
+    pub(crate) fn distrust_old_copy(&mut self, now: Now) {
+        let is_too_old = |stored: &Stored| stored.vanished && stored.may_be_forgotten(now, &self.policy);
+        if self.base.stored().is_some_and(is_too_old) {
+            self.base = Base::Unknown;
         }
     }
 

@@ -30,7 +30,8 @@ pub struct Policy {
     /// How long a writer is remembered in `applied`. Far above `max_unsaved_age_ms`, or an unknown outcome could
     /// no longer be settled.
     pub applied_age_ms: u64,
-    /// How long a tombstone stands before the sweeper may remove it.
+    /// How long a tombstone stands. The sweeper lets as much time pass again before it touches what is over, so that
+    /// its clock may be ahead by less than this.
     pub tombstone_ms: u64,
     /// For tests that show that they would find it.
     #[cfg(feature = "planted-bugs")]

@@ -18,6 +18,7 @@ use crate::base::Stored;
 use crate::batch::Batch;
 use crate::document::{Document, Header};
 use crate::effect::{Attempt, Precondition};
+use crate::limits::Now;
 use crate::retire::Replaced;
 
 /// A batch under its number.
@@ -69,6 +70,8 @@ pub(crate) struct Built {
     pub(crate) header: Header,
     /// What is in it.
     pub(crate) document: Document,
+    /// It brings back content that the store has lost.
+    pub(crate) restores: bool,
     /// The object under an older secret that it replaces.
     pub(crate) replaces: Option<Replaced>,
 }
@@ -86,7 +89,7 @@ pub(crate) enum Flight {
         /// Which.
         attempt: Attempt,
         /// When it left.
-        sent_at: u64,
+        sent: Now,
     },
     /// A GET must tell what became of the PUT; only one that left after the PUT was answered can.
     Resolving {
@@ -99,9 +102,9 @@ pub(crate) enum Flight {
 
 impl Flight {
     /// When the PUT left, if this is the one in flight.
-    pub(crate) fn sent_at(&self, put: Attempt) -> Option<u64> {
+    pub(crate) fn sent(&self, put: Attempt) -> Option<Now> {
         match self {
-            Self::Sending { attempt, sent_at } if *attempt == put => Some(*sent_at),
+            Self::Sending { attempt, sent } if *attempt == put => Some(*sent),
             Self::Sending { .. } | Self::Ready { .. } | Self::Resolving { .. } => None,
         }
     }

@@ -143,7 +143,7 @@ impl Session {
         match &self.base {
             Base::Stored(stored) if stored.vanished => false,
             Base::Stored(stored) => {
-                self.policy.single_writer || stored.validated_at.saturating_add(self.policy.fresh_for_ms) > now.mono
+                self.policy.single_writer || stored.validated.mono.saturating_add(self.policy.fresh_for_ms) > now.mono
             }
             Base::Absent => self.policy.single_writer,
             Base::Unknown | Base::Damaged { .. } => false,

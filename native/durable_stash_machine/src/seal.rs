@@ -60,7 +60,7 @@ impl Session {
             header,
             document,
             bytes: body.len(),
-            validated_at: now.mono,
+            validated: now,
             vanished: false,
         };
         let attempt = self.next_attempt();

@@ -306,6 +306,7 @@ impl Session {
 
     /// Everything that can be done now is done, in the order in which one enables the next.
     fn advance(&mut self, now: Now) {
+        self.distrust_old_copy(now);
         self.give_up(now);
         // Whoever is answered may have touched the document.
         self.expire_reads(now);

@@ -25,7 +25,8 @@ pub enum Verdict {
 /// Judges the object. What cannot be read is left to its own error path: it is never swept.
 pub fn verdict(object: &[u8], write: WriteId, now: Now, policy: &Policy) -> Result<Verdict, FormatError> {
     let (header, _) = format::decode(object)?;
-    if header.expires_at > now.wall {
+    // This clock may be ahead of those that wrote and read the document: what has not been over for long is left alone.
+    if header.expires_at.saturating_add(policy.tombstone_ms) > now.wall {
         return Ok(Verdict::Keep);
     }
     if header.buried {

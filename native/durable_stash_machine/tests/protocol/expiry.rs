@@ -99,7 +99,7 @@ fn fault_59_a_clock_that_steps_moves_no_deadline_and_ends_no_life() {
 fn fault_60_the_sweeper_buries_what_has_expired_and_deletes_old_tombstones() {
     let (mut lab, live) = lab_with_a_document(1);
     assert_eq!(judge(&lab), Verdict::Keep);
-    lab.wait(30 * DAY - 1);
+    lab.wait(30 * DAY + HOUR - 1);
     assert_eq!(judge(&lab), Verdict::Keep);
     lab.wait(1);
     let Verdict::Bury { body } = judge(&lab) else { panic!("it has expired") };
@@ -108,7 +108,7 @@ fn fault_60_the_sweeper_buries_what_has_expired_and_deletes_old_tombstones() {
     assert_eq!(header.write, WriteId { writer: WriterId(0x5eed), seq: 1 });
     lab.store.place(0, body);
     assert_eq!(judge(&lab), Verdict::Keep);
-    lab.wait(HOUR - 1);
+    lab.wait(2 * HOUR - 1);
     assert_eq!(judge(&lab), Verdict::Keep);
     lab.wait(1);
     assert_eq!(judge(&lab), Verdict::Delete);
@@ -118,6 +118,20 @@ fn fault_60_the_sweeper_buries_what_has_expired_and_deletes_old_tombstones() {
     lab.settle();
     assert!(lab.is_saved(&live, op) && !lab.store.delete_if(0, &etag));
     assert_eq!(judge(&lab), Verdict::Keep);
+}
+
+#[test]
+fn fault_59_a_sweeper_whose_clock_is_an_hour_ahead_touches_nothing_too_early() {
+    let (mut lab, _) = lab_with_a_document(1);
+    lab.wait(30 * DAY - 1);
+    lab.step_wall(HOUR as i64);
+    assert_eq!(judge(&lab), Verdict::Keep, "it is alive by the clock that wrote it");
+    lab.step_wall(-(HOUR as i64));
+    lab.forget(0);
+    lab.settle();
+    lab.wait(HOUR - 1);
+    lab.step_wall(HOUR as i64);
+    assert_eq!(judge(&lab), Verdict::Keep, "a tombstone stands for its whole time");
 }
 
 #[test]
@@ -133,7 +147,7 @@ fn fault_60_what_cannot_be_read_is_never_swept() {
 #[test]
 fn fault_12_a_write_that_races_the_sweeper_wins_or_creates_anew() {
     let (mut lab, live) = lab_with_a_document(1);
-    lab.wait(30 * DAY);
+    lab.wait(30 * DAY + HOUR);
     let Verdict::Bury { body } = judge(&lab) else { panic!("it has expired") };
     let op = lab.stash(&live, &[("k", "1")]);
     let put = lab.take_put(0);
@@ -159,4 +173,59 @@ fn a_tombstone_that_was_swept_while_a_node_stood_still_is_not_taken_for_a_loss()
     lab.read(&live);
     lab.settle();
     assert!(lab.store.object(0).is_none(), "what was forgotten does not return");
+}
+
+/// Another node forgets the document, and its tombstone is swept.
+fn forget_and_sweep(lab: &mut Lab) {
+    lab.forget(1);
+    lab.serve_node(1);
+    assert!(lab.header().buried);
+    lab.store.lose(0);
+}
+
+#[test]
+fn fault_42_a_copy_from_before_the_machine_was_suspended_does_not_bring_back_what_was_forgotten() {
+    let (mut lab, live) = lab_with_a_document(2);
+    // The machine is suspended: its monotonic clock stands still.
+    lab.step_wall(2 * HOUR as i64);
+    forget_and_sweep(&mut lab);
+    let read = lab.read(&live);
+    lab.settle();
+    assert_eq!(lab.shown(0, read), "not found");
+    assert!(lab.store.object(0).is_none());
+}
+
+#[test]
+fn fault_42_a_loss_that_was_noticed_before_the_machine_was_suspended_is_not_made_good_after_it() {
+    // The request that creates it again has not left yet, has failed, or is on its way.
+    for at in ["ready", "failed", "sending"] {
+        // Meanwhile another node may have restored and forgotten it, and the tombstone may have been swept.
+        let suspend = |lab: &mut Lab| lab.step_wall(2 * HOUR as i64);
+        let (mut lab, live) = lab_with_a_document(2);
+        lab.store.lose(0);
+        let op = lab.stash(&live, &[("k", "1")]);
+        let put = lab.take_put(0);
+        lab.serve(put);
+        lab.wait(100);
+        let get = lab.take_get(0);
+        if at == "ready" {
+            let answer = lab.reach(&get);
+            suspend(&mut lab);
+            lab.answer(0, answer);
+        } else {
+            lab.serve(get);
+            let create = lab.take_put(0);
+            if at == "failed" {
+                lab.time_out(&create);
+                suspend(&mut lab);
+            } else {
+                suspend(&mut lab);
+                lab.time_out(&create);
+            }
+        }
+        lab.settle();
+        assert!(lab.is_saved(&live, op), "{at}");
+        assert_eq!(lab.stored(&live.slot, "k").as_deref(), Some("1"));
+        assert_eq!(lab.stored(&live.slot, "first"), None, "{at}: what was forgotten does not return");
+    }
 }
