@@ -114,6 +114,37 @@ defmodule DurableStash.EngineTest do
       assert_in_delta threads(), threads, 5
       assert {:error, %Error{kind: :engine_down}} = Engine.fetch(name)
     end
+
+    test "fault_56: a thousand visits leave no atom, no process, no port and no row of a table", %{engine: engine} do
+      for n <- 1..50, do: visit(engine, n)
+      before = held()
+      for n <- 1..1_000, do: visit(engine, n)
+      # What one visit in a hundred leaves would be seen; what the VM does beside is less.
+      level? = fn -> Enum.all?(held(), fn {what, count} -> count < before[what] + 10 end) end
+      assert eventually(level?), inspect({before, held()})
+    end
+  end
+
+  # Another browser session, and other values, each time.
+  defp visit(engine, n) do
+    {lv, page} = mount(engine)
+    LiveViewProcess.save(lv, count: n)
+    LiveViewProcess.close(lv)
+    {lv, _page} = mount(engine, page)
+    %{count: ^n} = LiveViewProcess.assigns(lv)
+    LiveViewProcess.close(lv)
+  end
+
+  defp held do
+    rows = for table <- :ets.all(), size = :ets.info(table, :size), is_integer(size), do: size
+
+    %{
+      atoms: :erlang.system_info(:atom_count),
+      processes: length(Process.list()),
+      ports: length(Port.list()),
+      tables: length(rows),
+      rows: Enum.sum(rows)
+    }
   end
 
   defp start_and_stop(name) do
