@@ -52,7 +52,7 @@ defmodule DurableStash.LiveView.ForgeryTest do
       }
     end
 
-    test "that no server minted opens an empty tab and harms nobody", %{
+    test "fault_69: that no server minted opens an empty tab and harms nobody", %{
       browser: browser,
       page: page
     } do
@@ -97,7 +97,7 @@ defmodule DurableStash.LiveView.ForgeryTest do
       end
     end
 
-    test "of another browser's tab opens nothing of it", %{page: page} do
+    test "fault_69: of another browser's tab opens nothing of it", %{page: page} do
       forged = Browser.start() |> Browser.load("/draft") |> Page.connect()
       forged = Page.connect(%{forged | memory: page.memory})
       assert %{"mounted" => "not_found", "count" => "0", "draft" => ""} = state(forged)
@@ -127,7 +127,7 @@ defmodule DurableStash.LiveView.ForgeryTest do
              page |> Page.connect(nil) |> state()
   end
 
-  test "another browser's page opens one's own session", %{browser: browser} do
+  test "fault_69: another browser's page opens one's own session", %{browser: browser} do
     page =
       browser
       |> Browser.load("/draft")
@@ -150,7 +150,7 @@ defmodule DurableStash.LiveView.ForgeryTest do
     assert %{"count" => "2", "draft" => "own"} = own |> Page.connect() |> state()
   end
 
-  test "a session id that is none is an error, and the page works", %{browser: browser} do
+  test "fault_69: a session id that is none is an error, and the page works", %{browser: browser} do
     page = Browser.load(browser, "/draft")
 
     for sid <- [nil, "", 1, <<255>>, String.duplicate("x", 513), %{}] do

@@ -3,7 +3,7 @@
 use durable_stash_engine::{EngineEvent, ErrorKind, HealthState, Incident, Mount};
 use durable_stash_s3::{ConditionFault, Fault, Instead, On, Operation, Rule};
 
-use crate::bucket::{Bucket, documents};
+use crate::bucket::{Bucket, NAME, documents};
 use crate::support::*;
 
 #[tokio::test]
@@ -98,4 +98,30 @@ async fn fault_15_a_node_that_reads_what_is_old_meets_412_and_loses_nothing() {
     assert_eq!((stored(&two, "sid", "one").await, stored(&two, "sid", "two").await), (Some(3), Some(9)));
     assert!(bucket.puts().len() <= 3 + 3, "and does not meet it without end: {:?}", bucket.puts());
     bucket.has_whole_chains();
+}
+
+#[tokio::test]
+async fn fault_71_an_older_object_that_an_operator_put_back_is_noticed_by_whoever_remembers_a_newer_one() {
+    let bucket = Bucket::new().await;
+    let (engine, seen) = start_seen(bucket.config());
+    let handle = fresh(&engine, "sid");
+    for n in 1..=3 {
+        stash(&handle, "count", n);
+        flush(&handle).await.unwrap();
+    }
+    let (store, key) = (bucket.server.store(), bucket.key());
+    let old = store.history(NAME, &key)[0].body().unwrap().clone();
+    store.overwrite(NAME, &key, &old).unwrap();
+    assert_eq!(
+        stored(&engine, "sid", "count").await,
+        Some(3),
+        "it is not shown what is older than what it was told is saved"
+    );
+    assert!(seen.any(|event| matches!(event, EngineEvent::Session { incident: Incident::StaleRead, .. })));
+    // Whoever remembers nothing cannot know.
+    assert_eq!(stored(&start(bucket.config()), "sid", "count").await, Some(1));
+    // And the session goes on.
+    stash(&handle, "count", 4);
+    flush(&handle).await.unwrap();
+    assert_eq!(stored(&start(bucket.config()), "sid", "count").await, Some(4));
 }

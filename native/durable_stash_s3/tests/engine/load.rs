@@ -10,6 +10,50 @@ use crate::bucket::{Bucket, documents};
 use crate::support::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fault_08_nodes_that_write_one_session_at_once_lose_nothing_and_all_get_their_turn() {
+    for (nodes, puts_per_commit) in [(2, 2.0), (8, 5.0)] {
+        let bucket = Bucket::new().await;
+        // What a round trip to a store in the same region takes.
+        bucket.rule(Rule::always(On::default(), Fault::delay_after(Duration::from_millis(5))));
+        let engines: Vec<_> = (0..nodes).map(|_| start(bucket.config())).collect();
+        for engine in &engines {
+            health(engine, HealthState::Ready).await;
+        }
+        let tabs: Vec<_> = engines
+            .iter()
+            .enumerate()
+            .map(|(n, engine)| mount(engine, "sid", &format!("tab {n}"), Mount::Fresh))
+            .collect();
+        let writers: Vec<_> = tabs
+            .into_iter()
+            .enumerate()
+            .map(|(n, tab)| {
+                tokio::spawn(async move {
+                    let mut longest = Duration::ZERO;
+                    for round in 1..=20 {
+                        let began = Instant::now();
+                        stash(&tab, &format!("key {n}"), round);
+                        flush(&tab).await.unwrap();
+                        longest = longest.max(began.elapsed());
+                    }
+                    longest
+                })
+            })
+            .collect();
+        for writer in writers {
+            let longest = writer.await.unwrap();
+            assert!(longest < Duration::from_secs(10), "one of {nodes} nodes waited for {longest:?}");
+        }
+        for n in 0..nodes {
+            assert_eq!(stored(&engines[0], "sid", &format!("key {n}")).await, Some(20));
+        }
+        let ratio = bucket.puts().len() as f64 / bucket.commits() as f64;
+        assert!(ratio <= puts_per_commit, "{nodes} nodes: {ratio} PUTs for a commit");
+        bucket.has_whole_chains();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fault_19_after_an_outage_of_resets_every_accepted_write_is_saved_with_few_requests() {
     const SESSIONS: u64 = 20;
     let bucket = Bucket::new().await;
