@@ -5,6 +5,7 @@
 //! apart by claim all the same: if one claim turns out to be superseded on another node, exactly its edits are
 //! taken out and what the other claims wrote to the same keys is still there.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -87,6 +88,16 @@ impl Layer {
     }
 }
 
+/// A fresh mount's emptying of its tab.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Emptying {
+    /// What is older goes.
+    pub stamp: Stamp,
+    /// The mount that owed it, if that was an earlier one than the claim's: what mounts after that one have stored, on
+    /// other nodes, is not its to empty.
+    pub owed_by: Option<Epoch>,
+}
+
 /// All that one claim wrote.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ClaimEdit {
@@ -98,7 +109,7 @@ pub struct ClaimEdit {
     pub stores_tab: bool,
     /// The mount was fresh and its emptying of the tab travels in this edit. If the batch fails, the next one
     /// must carry it again.
-    pub carries_fresh: bool,
+    pub fresh: Option<Emptying>,
     /// Edits of `:session` keys.
     pub session: Layer,
     /// Edits of `:reconnect` keys.
@@ -116,7 +127,7 @@ impl ClaimEdit {
             slot,
             epoch,
             stores_tab,
-            carries_fresh: false,
+            fresh: None,
             session: Layer::default(),
             tab: Layer::default(),
             shared: Layer::default(),
@@ -153,15 +164,26 @@ impl ClaimEdit {
     }
 
     /// Empties the tab, as a fresh mount does.
-    pub fn start_fresh(&mut self, stamp: Stamp) {
+    pub fn start_fresh(&mut self, stamp: Stamp, owed_by: Option<Epoch>) {
         self.tab.wipe(stamp);
-        self.carries_fresh = true;
+        self.fresh = Some(Emptying { stamp, owed_by });
     }
 
-    /// Empties the tab below what was written since the stamp: a fresh mount's emptying that has failed once.
-    pub(crate) fn start_fresh_below(&mut self, stamp: Stamp) {
-        self.tab.wipe_below(stamp);
-        self.carries_fresh = true;
+    /// Empties the tab below what was written since: a fresh mount's emptying that has failed once.
+    pub(crate) fn start_fresh_below(&mut self, fresh: Emptying) {
+        self.tab.wipe_below(fresh.stamp);
+        self.fresh = Some(fresh);
+    }
+
+    /// What it does to a tab that a mount of this epoch was the last to write.
+    pub(crate) fn tab_after(&self, stored: Epoch) -> Cow<'_, Layer> {
+        let is_void = |fresh: Emptying| {
+            fresh.owed_by.is_some_and(|owed_by| stored > owed_by) && self.tab.wiped == Some(fresh.stamp)
+        };
+        match self.fresh {
+            Some(fresh) if is_void(fresh) => Cow::Owned(Layer { wiped: None, ..self.tab.clone() }),
+            Some(_) | None => Cow::Borrowed(&self.tab),
+        }
     }
 
     /// Whether applying it would do nothing.

@@ -1,7 +1,7 @@
 //! The commit protocol (design §5): freeze, send, and find out what became of it. `phase.rs` has the picture.
 
 use crate::base::{Base, Stored};
-use crate::batch::{Batch, ClaimEdit};
+use crate::batch::{Batch, ClaimEdit, Emptying};
 use crate::command::ClaimId;
 use crate::effect::{Attempt, Effect, Precondition};
 use crate::error::ErrorKind;
@@ -10,6 +10,7 @@ use crate::limits::Now;
 use crate::notice::{Conflict, Incident, Notice, Outcome};
 use crate::phase::{Built, Flight, Frozen};
 use crate::session::Session;
+use crate::slice::Epoch;
 use crate::write_id::WriteId;
 
 impl Session {
@@ -255,14 +256,15 @@ impl Session {
     /// The emptying of a fresh mount's tab was in a batch that failed: it is still to be done, below what has been
     /// written to the tab since.
     pub(crate) fn owe_fresh(&mut self, failed: &ClaimEdit) {
-        if !failed.carries_fresh {
-            return;
-        }
+        let Some(fresh) = failed.fresh else { return };
+        // Whoever has it to do now may be a later mount.
+        let owed_by = |now: Epoch| fresh.owed_by.or((now > failed.epoch).then_some(failed.epoch));
         let since = self.pending.claims.values_mut().find(|edit| edit.slot == failed.slot);
         if let Some(edit) = since {
-            edit.start_fresh_below(failed.tab.wiped().unwrap_or_default());
+            edit.start_fresh_below(Emptying { owed_by: owed_by(edit.epoch), ..fresh });
         } else if let Some(holder) = self.fence.holder_of(&failed.slot) {
             holder.starts_fresh = true;
+            holder.owed_by = owed_by(holder.epoch);
         }
     }
 

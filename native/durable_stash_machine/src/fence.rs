@@ -31,6 +31,8 @@ pub(crate) struct Holder {
     pub(crate) stores_tab: bool,
     /// The mount was fresh: the tab is to be emptied with its first write.
     pub(crate) starts_fresh: bool,
+    /// The fresh mount that owes the emptying, if that is an earlier one: what was stored after it is not to be emptied.
+    pub(crate) owed_by: Option<Epoch>,
     /// It has written under its epoch, which stays as it is from then on.
     pub(crate) has_written: bool,
     /// Its epoch is in the document.
@@ -43,9 +45,15 @@ pub(crate) struct Holder {
 
 impl Holder {
     fn new(claim: ClaimId, epoch: Epoch, now: Now) -> Self {
-        let (stores_tab, starts_fresh) = (false, false);
+        let (stores_tab, starts_fresh, owed_by) = (false, false, None);
         let (has_written, is_stored, is_gone) = (false, false, false);
-        Self { claim, epoch, stores_tab, starts_fresh, has_written, is_stored, claimed_at: now.mono, is_gone }
+        let claimed_at = now.mono;
+        Self { claim, epoch, stores_tab, starts_fresh, owed_by, has_written, is_stored, claimed_at, is_gone }
+    }
+
+    /// Which mount owes the tab an emptying, for the next one to inherit.
+    fn owed_by(&self) -> Option<Epoch> {
+        self.starts_fresh.then(|| self.owed_by.unwrap_or(self.epoch))
     }
 }
 
@@ -68,8 +76,9 @@ impl Fence {
         let previous = self.holders.get(slot);
         let epoch = Epoch::after(previous.map(|holder| holder.epoch).max(stored), now.wall);
         // A rejoin after a fresh mount that never wrote inherits the emptying: it is still to be done.
-        let starts_fresh = stores_tab && (fresh || previous.is_some_and(|holder| holder.starts_fresh));
-        let holder = Holder { stores_tab, starts_fresh, ..Holder::new(claim, epoch, now) };
+        let owed_by = previous.filter(|_| !fresh).and_then(Holder::owed_by);
+        let starts_fresh = stores_tab && (fresh || owed_by.is_some());
+        let holder = Holder { stores_tab, starts_fresh, owed_by, ..Holder::new(claim, epoch, now) };
         let previous = self.holders.insert(slot.clone(), holder).filter(|holder| !holder.is_gone);
         let loser = previous.map(|holder| holder.claim).filter(|loser| *loser != claim);
         self.superseded.extend(loser);
@@ -90,9 +99,10 @@ impl Fence {
             self.superseded.insert(claim);
             return Some(claim);
         }
-        let starts_fresh = stores_tab && previous.is_some_and(|holder| holder.starts_fresh);
+        let owed_by = previous.and_then(Holder::owed_by);
+        let starts_fresh = stores_tab && owed_by.is_some();
         let stands = Holder { has_written: true, is_stored: true, ..Holder::new(claim, epoch, Now::default()) };
-        let holder = Holder { stores_tab, starts_fresh, ..stands };
+        let holder = Holder { stores_tab, starts_fresh, owed_by, ..stands };
         let previous = self.holders.insert(slot.clone(), holder).filter(|holder| !holder.is_gone);
         let loser = previous.map(|holder| holder.claim).filter(|loser| *loser != claim);
         self.superseded.extend(loser);
@@ -123,13 +133,13 @@ impl Fence {
         stored: Option<Epoch>,
         now: Now,
     ) -> &mut Holder {
-        let announced = |seen: Option<Epoch>, starts_fresh: bool| {
-            let epoch = Epoch::after(seen, now.wall);
-            Holder { stores_tab, starts_fresh, ..Holder::new(claim, epoch, now) }
+        let announced = |seen: Option<Epoch>, owed_by: Option<Epoch>| {
+            let (epoch, starts_fresh) = (Epoch::after(seen, now.wall), owed_by.is_some());
+            Holder { stores_tab, starts_fresh, owed_by, ..Holder::new(claim, epoch, now) }
         };
-        let holder = self.holders.entry(slot.clone()).or_insert_with(|| announced(stored, false));
+        let holder = self.holders.entry(slot.clone()).or_insert_with(|| announced(stored, None));
         if holder.claim != claim {
-            *holder = announced(Some(holder.epoch).max(stored), holder.starts_fresh);
+            *holder = announced(Some(holder.epoch).max(stored), holder.owed_by());
         }
         holder.stores_tab |= stores_tab;
         holder

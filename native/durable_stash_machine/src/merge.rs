@@ -4,6 +4,7 @@
 //! design: tabs beyond the limit, the least recently touched first; slices that nobody touched for a whole TTL; and
 //! everything, when the batch buries the document.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::batch::{Batch, ClaimEdit, Layer, Stamp};
@@ -114,9 +115,10 @@ fn merge_slice<'a>(slice: &mut Slice, edits: &[&'a ClaimEdit], wall: u64) -> BTr
     for id in &tabs {
         let of_tab = || edits.iter().filter(|edit| edit.stores_tab && edit.slot.tab == **id);
         let tab = slice.tabs.entry((*id).clone()).or_default();
+        let layers: Vec<Cow<'_, Layer>> = of_tab().map(|edit| edit.tab_after(tab.epoch)).collect();
         tab.touched_at = tab.touched_at.max(wall);
         tab.epoch = of_tab().map(|edit| edit.epoch).fold(tab.epoch, Ord::max);
-        overlay(&mut tab.data, of_tab().map(|edit| &edit.tab));
+        overlay(&mut tab.data, layers.iter().map(|layer| &**layer));
     }
     tabs
 }

@@ -10,13 +10,14 @@ use crate::base::Base;
 use crate::command::{ClaimId, RequestId};
 use crate::document::Document;
 use crate::error::ErrorKind;
+use crate::fence::Holder;
 use crate::finding::{Getting, Suspect};
 use crate::limits::Now;
 use crate::merge::{merge, superseded};
 use crate::notice::{Found, Incident, Notice, ReadAnswer};
 use crate::phase::{Flight, Frozen};
 use crate::session::Session;
-use crate::slice::{Epoch, Json, Key, Slice, Slot, View, Vsn};
+use crate::slice::{Epoch, Json, Key, Slice, Slot, Tab, View, Vsn};
 use crate::write_id::WriteId;
 
 /// The reads of a session.
@@ -197,9 +198,13 @@ impl Session {
         };
         // An emptied tab is there too: what was deleted does not come back from a lower version.
         let tab = slices().find_map(|(vsn, slice)| Some((*vsn, slice.tabs.get(&slot.tab)?)));
-        let owes_emptying =
-            reader.claim.and_then(|claim| self.fence.holder(slot, claim)).is_some_and(|holder| holder.starts_fresh);
-        let (tab_vsn, tab) = tab.filter(|_| !owes_emptying).map_or((*vsn, None), |(vsn, tab)| (vsn, Some(tab)));
+        let owes = |holder: &Holder, tab: &Tab| {
+            holder.starts_fresh && holder.owed_by.is_none_or(|owed_by| tab.epoch <= owed_by)
+        };
+        let holder = reader.claim.and_then(|claim| self.fence.holder(slot, claim)).map(|holder| &*holder);
+        let owes_emptying = |tab: &Tab| holder.is_some_and(|holder| owes(holder, tab));
+        let (tab_vsn, tab) =
+            tab.filter(|(_, tab)| !owes_emptying(tab)).map_or((*vsn, None), |(vsn, tab)| (vsn, Some(tab)));
         Some(Found {
             vsn: *vsn,
             tab_vsn,

@@ -249,7 +249,7 @@ impl Session {
         // What is shared says nothing of the tab, and begins no slice of the view.
         let reaches_slice = edits.reach_slice();
         if holder.starts_fresh && reaches_slice {
-            edit.start_fresh(stamp);
+            edit.start_fresh(stamp, holder.owed_by);
         }
         edit.last_op = op;
         match edits {
@@ -291,11 +291,12 @@ impl Session {
             let slice = content.views.get(&slot.view).and_then(|slices| slices.get(&slot.vsn));
             let tab = slice.and_then(|slice| slice.tabs.get(&slot.tab));
             // A higher epoch is a later mount's: the content is not this one's to empty.
-            let is_ours = content.epoch(&slot.view, &slot.tab).is_none_or(|epoch| epoch <= holder.epoch);
+            let owed_by = holder.owed_by.unwrap_or(holder.epoch);
+            let is_ours = content.epoch(&slot.view, &slot.tab).is_none_or(|epoch| epoch <= owed_by);
             if is_ours && tab.is_some_and(|tab| !tab.data.is_empty()) {
                 stamp += 1;
                 let edit = self.pending.claim(holder.claim, slot, holder.epoch, holder.stores_tab);
-                edit.start_fresh(Stamp(stamp));
+                edit.start_fresh(Stamp(stamp), holder.owed_by);
                 self.pending.since.get_or_insert(now.mono);
                 holder.starts_fresh = false;
                 holder.has_written = true;

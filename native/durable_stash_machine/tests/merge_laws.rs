@@ -222,7 +222,7 @@ fn fold_from(ops: &[Op], stamps: usize) -> Batch {
                 );
             }
             Op::Reset { .. } => edit.reset(stamp),
-            Op::StartFresh { .. } => edit.start_fresh(stamp),
+            Op::StartFresh { .. } => edit.start_fresh(stamp, None),
             Op::Forget => {}
         }
     }

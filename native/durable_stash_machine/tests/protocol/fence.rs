@@ -252,6 +252,32 @@ fn a_rejoin_after_a_fresh_mount_that_never_wrote_inherits_the_emptying() {
 }
 
 #[test]
+fn an_inherited_emptying_spares_what_the_tab_has_stored_from_another_node_since() {
+    for reads in [true, false] {
+        let mut lab = Lab::nodes(2);
+        let tab = slot("a", 1, "t1");
+        let fresh = lab.mount(0, &tab);
+        lab.release(&fresh);
+        lab.wait(1_000);
+        let elsewhere = lab.rejoin(1, &tab);
+        let op = lab.stash_tab(&elsewhere, &[("d", "1")]);
+        lab.settle();
+        assert!(lab.is_saved(&elsewhere, op));
+        lab.wait(1_000);
+        let back = lab.rejoin(0, &tab);
+        if reads {
+            let read = lab.read(&back);
+            lab.settle();
+            assert!(lab.shown(0, read).contains("d=1"), "{}", lab.shown(0, read));
+        }
+        lab.stash_tab(&back, &[("e", "2")]);
+        lab.settle();
+        assert_eq!(lab.stored_tab(&tab, "d").as_deref(), Some("1"), "it was saved, and nobody has removed it");
+        assert_eq!(lab.stored_tab(&tab, "e").as_deref(), Some("2"));
+    }
+}
+
+#[test]
 fn page_loads_that_never_write_do_not_add_up() {
     let mut lab = Lab::new();
     for n in 0..1_000 {
