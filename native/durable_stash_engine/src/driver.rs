@@ -4,6 +4,7 @@
 //! the store run as tasks of their own and come back as inputs: the driver never waits for one of them alone.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -22,16 +23,30 @@ use crate::registry::{Cell, Wake};
 use crate::standing::HandleState;
 use crate::stats::up;
 use crate::store::ObjectName;
-use crate::sync::HashMap;
 use crate::tasks::Task;
 use crate::ticket::Ticket;
 
 /// What a session's driver is fed, beside the store's answers and the time.
 pub(crate) enum Input {
-    Claim { handle: Arc<HandleState>, command: Command },
-    Write { handle: Arc<HandleState>, command: Command, share: Share },
-    Read { slot: Arc<Slot>, claim: Option<ClaimId>, reply: Ticket<Result<ReadAnswer, Error>> },
-    Forget { reply: Ticket<Result<(), Error>> },
+    /// `wall` is when the mount was: claims are ordered by that, not by when a node that stood still got round to them.
+    Claim {
+        handle: Arc<HandleState>,
+        command: Command,
+        wall: u64,
+    },
+    Write {
+        handle: Arc<HandleState>,
+        command: Command,
+        share: Share,
+    },
+    Read {
+        slot: Arc<Slot>,
+        claim: Option<ClaimId>,
+        reply: Ticket<Result<ReadAnswer, Error>>,
+    },
+    Forget {
+        reply: Ticket<Result<(), Error>>,
+    },
     Release(ClaimId),
     Drain,
     Stop,
@@ -44,11 +59,12 @@ pub(crate) struct Driver {
     session: Session,
     inputs: UnboundedReceiver<Input>,
     requests: JoinSet<Event>,
-    /// The handles that notices may concern: the live ones, and those that are gone with writes still open.
-    handles: HashMap<ClaimId, Arc<HandleState>>,
+    /// The handles that notices may concern: the live ones, and those that are gone with writes still open. In order, as
+    /// all that waits here, so that a run can be repeated.
+    handles: BTreeMap<ClaimId, Arc<HandleState>>,
     released: Vec<ClaimId>,
-    reads: HashMap<RequestId, Ticket<Result<ReadAnswer, Error>>>,
-    forgets: HashMap<RequestId, Ticket<Result<(), Error>>>,
+    reads: BTreeMap<RequestId, Ticket<Result<ReadAnswer, Error>>>,
+    forgets: BTreeMap<RequestId, Ticket<Result<(), Error>>>,
     next_request: u64,
     /// What this session's unsaved writes take of the engine's account.
     share: Share,
@@ -86,8 +102,8 @@ impl Driver {
             requests: JoinSet::new(),
             handles: handles.into_iter().map(|handle| (handle.claim, handle)).collect(),
             released: Vec::new(),
-            reads: HashMap::default(),
-            forgets: HashMap::default(),
+            reads: BTreeMap::new(),
+            forgets: BTreeMap::new(),
             next_request: 0,
             share: shared.budget.empty_share(),
             last_asked: shared.clock.now().mono,
@@ -171,11 +187,11 @@ impl Driver {
 
     fn take(&mut self, input: Input, now: Now) {
         match input {
-            Input::Claim { handle, command } => {
+            Input::Claim { handle, command, wall } => {
                 self.claims_moved = true;
                 self.handles.insert(handle.claim, handle);
                 self.last_asked = now.mono;
-                self.session.command(now, command);
+                self.session.command(Now { wall: wall.min(now.wall), ..now }, command);
             }
             Input::Write { handle, command, share } => {
                 self.handles.insert(handle.claim, handle);

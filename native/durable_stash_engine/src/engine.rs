@@ -89,6 +89,9 @@ pub struct Overrides {
     pub clock: Option<Clock>,
     /// In place of the operating system's randomness.
     pub seed: Option<u128>,
+    /// Stops all of the engine's tasks for a while.
+    #[cfg(feature = "test-util")]
+    pub brake: crate::brake::Brake,
 }
 
 impl Engine {
@@ -121,6 +124,7 @@ impl Engine {
         let shared = Arc::new(Shared {
             writer: WriterId(seeds.next_u128()),
             sweeper_id: WriterId(seeds.next_u128()),
+            sweeper_seq: AtomicU64::new(0),
             seeds,
             policy: Arc::new(config.policy.clone()),
             secrets: config.secrets.clone(),
@@ -136,6 +140,8 @@ impl Engine {
             counters,
             observer,
             runtime,
+            #[cfg(feature = "test-util")]
+            brake: overrides.brake,
         });
         if store.wants_probe() {
             shared.spawn(probe::establish(shared.clone(), attempt_timeout));
@@ -166,7 +172,8 @@ impl Engine {
             Mount::Again => Some(Command::Reclaim { claim, slot: slot.clone(), stores_tab, epoch }),
         };
         let claimed = command.is_some();
-        let input = command.map(|command| Input::Claim { handle: state.clone(), command });
+        let wall = shared.clock.now().wall;
+        let input = command.map(|command| Input::Claim { handle: state.clone(), command, wall });
         let (cell, wake) = shared.registry.open(key, own_secrets, &state, input)?;
         shared.drive(wake, open.minted);
         Ok(Handle::new(shared.clone(), cell, state, slot, claimed, open.minted))
@@ -194,7 +201,7 @@ impl Engine {
     /// `engine_down`. Once the reply is called nothing of the engine runs any more.
     pub fn drain(&self, timeout: Duration, reply: Reply<DrainReport>) {
         let shared = self.shared().clone();
-        self.shared().runtime.spawn(async move { reply(shared.drain(timeout).await) });
+        self.shared().start_task(async move { reply(shared.drain(timeout).await) });
     }
 
     /// What the engine has done and holds.
@@ -259,12 +266,16 @@ pub(crate) struct Shared {
     pub(crate) writer: WriterId,
     /// The sweeper writes under a name of its own: its numbers must not be taken for a session's.
     pub(crate) sweeper_id: WriterId,
+    /// Counts the sweeper's writes, across rounds.
+    pub(crate) sweeper_seq: AtomicU64,
     /// Above every number that a session which left memory has used.
     pub(crate) seq_floor: AtomicU64,
     secrets: Vec<Secret>,
     next_claim: AtomicU64,
     stopped: watch::Sender<bool>,
     runtime: tokio::runtime::Handle,
+    #[cfg(feature = "test-util")]
+    brake: crate::brake::Brake,
 }
 
 impl Shared {
@@ -279,8 +290,14 @@ impl Shared {
     /// and now, and tells everybody.
     pub(crate) fn drive(self: &Arc<Self>, wake: Option<Wake>, minted: bool) {
         if let Some(wake) = wake {
-            self.runtime.spawn(Driver::new(self.clone(), wake, minted).run());
+            self.start_task(Driver::new(self.clone(), wake, minted).run());
         }
+    }
+
+    fn start_task(&self, task: impl Future<Output = ()> + Send + 'static) {
+        #[cfg(feature = "test-util")]
+        let task = self.brake.hold(task);
+        self.runtime.spawn(task);
     }
 
     fn key(&self, sid: &str, own: Option<&[Secret]>) -> Result<(SessionKey, bool), Error> {
@@ -299,9 +316,10 @@ impl Shared {
     fn spawn(self: &Arc<Self>, work: impl Future<Output = ()> + Send + 'static) {
         let task = self.tasks.begin();
         let mut stopped = self.stopped.subscribe();
-        self.runtime.spawn(async move {
+        self.start_task(async move {
             let _task = task;
             tokio::select! {
+                biased;
                 _ = stopped.wait_for(|stopped| *stopped) => {}
                 () = work => {}
             }

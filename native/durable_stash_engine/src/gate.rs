@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use crate::error::Failure;
 use crate::observer::{EngineEvent, Observer};
@@ -52,7 +52,9 @@ pub(crate) enum Admission {
 }
 
 pub(crate) struct Gate {
-    verdict: watch::Sender<Verdict>,
+    verdict: Mutex<Verdict>,
+    /// Whoever waits for a verdict goes on in the order of arrival.
+    settled: Notify,
     health: Mutex<Health>,
     /// What health says when all is well: the probe's remark, if it had one.
     remark: Mutex<Option<String>>,
@@ -63,7 +65,8 @@ pub(crate) struct Gate {
 impl Gate {
     pub(crate) fn new(observer: Arc<dyn Observer>) -> Self {
         Self {
-            verdict: watch::channel(Verdict::Unproven).0,
+            verdict: Mutex::new(Verdict::Unproven),
+            settled: Notify::new(),
             health: Mutex::new(Health { state: HealthState::Probing, reason: None }),
             remark: Mutex::default(),
             unanswered_in_a_row: AtomicU32::new(0),
@@ -76,13 +79,13 @@ impl Gate {
         self.remark.lock().clone_from(&remark);
         self.unanswered_in_a_row.store(0, Relaxed);
         self.become_(HealthState::Ready, remark);
-        self.verdict.send_replace(Verdict::Open);
+        self.settle(Verdict::Open);
     }
 
     /// No write ever leaves.
     pub(crate) fn refuse(&self, sentence: &str) {
         self.become_(HealthState::Refusing, Some(sentence.to_owned()));
-        self.verdict.send_replace(Verdict::Refused(sentence.into()));
+        self.settle(Verdict::Refused(sentence.into()));
     }
 
     /// The store cannot be asked at present.
@@ -92,7 +95,7 @@ impl Gate {
 
     /// Why nothing can be written, if that is settled.
     pub(crate) fn refusal(&self) -> Option<Failure> {
-        match &*self.verdict.borrow() {
+        match &*self.verdict.lock() {
             Verdict::Refused(sentence) => Some(Failure::Conditions { sentence: sentence.to_string() }),
             Verdict::Unproven | Verdict::Open => None,
         }
@@ -100,15 +103,12 @@ impl Gate {
 
     /// Waits for the verdict, but not for ever: the machine keeps its own deadlines.
     pub(crate) async fn admit(&self, patience: Duration) -> Admission {
-        let mut verdict = self.verdict.subscribe();
-        let settled = verdict.wait_for(|verdict| *verdict != Verdict::Unproven);
-        // The gate outlives its sessions' tasks, so that the only other way out is the timeout.
-        let Ok(Ok(settled)) = tokio::time::timeout(patience, settled).await else { return Admission::Later };
-        match &*settled {
-            Verdict::Open => Admission::Go,
-            Verdict::Unproven => Admission::Later,
-            Verdict::Refused(_) => Admission::Never,
+        // Made before the look: a verdict in between is heard.
+        let settled = self.settled.notified();
+        if self.admission() == Admission::Later {
+            let _ = tokio::time::timeout(patience, settled).await;
         }
+        self.admission()
     }
 
     /// A request of a session ended. Some failures in a row are an outage; one answer ends it.
@@ -126,8 +126,21 @@ impl Gate {
         self.health.lock().clone()
     }
 
+    fn settle(&self, verdict: Verdict) {
+        *self.verdict.lock() = verdict;
+        self.settled.notify_waiters();
+    }
+
+    fn admission(&self) -> Admission {
+        match &*self.verdict.lock() {
+            Verdict::Open => Admission::Go,
+            Verdict::Unproven => Admission::Later,
+            Verdict::Refused(_) => Admission::Never,
+        }
+    }
+
     fn is_open(&self) -> bool {
-        *self.verdict.borrow() == Verdict::Open
+        *self.verdict.lock() == Verdict::Open
     }
 
     fn become_(&self, state: HealthState, reason: Option<String>) {

@@ -27,10 +27,16 @@ pub enum Change {
         /// The write.
         op: u64,
     },
-    /// A write failed, or its outcome is not known.
+    /// Writes failed, or their outcome is not known. Those in between that were told of before are not meant.
     Failed {
         /// Why.
         kind: ErrorKind,
+        /// The first of them.
+        first: u64,
+        /// The last of them.
+        last: u64,
+        /// They are in no later object. Otherwise they may yet be.
+        certain: bool,
     },
 }
 

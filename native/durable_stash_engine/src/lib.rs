@@ -20,6 +20,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod backend;
+#[cfg(feature = "test-util")]
+pub mod brake;
 mod budget;
 mod clock;
 mod config;

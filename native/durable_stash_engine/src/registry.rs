@@ -9,6 +9,7 @@
 //!   input is left. An input is therefore either seen by the retiring driver, which then goes on, or it finds the cell
 //!   dormant and wakes a new driver. There is no moment in between, and never a second driver.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
@@ -49,7 +50,7 @@ pub(crate) struct Cell {
 
 struct State {
     phase: Phase,
-    handles: HashMap<ClaimId, Arc<HandleState>>,
+    handles: BTreeMap<ClaimId, Arc<HandleState>>,
 }
 
 enum Phase {
@@ -190,7 +191,7 @@ impl Registry {
     /// Marks every dormant session as down. Returns the handles that are to be told.
     pub(crate) fn bury_dormant(&self, failure: &Failure) -> Vec<Arc<HandleState>> {
         let mut map = self.map.lock();
-        let cells: Vec<_> = map.cells.values().cloned().collect();
+        let cells = map.in_order();
         let mut handles = Vec::new();
         for cell in cells {
             let mut state = cell.state.lock();
@@ -209,7 +210,7 @@ impl Registry {
     }
 
     fn cells(&self) -> Vec<Arc<Cell>> {
-        self.map.lock().cells.values().cloned().collect()
+        self.map.lock().in_order()
     }
 
     fn find_or_make(&self, map: &mut Map, key: SessionKey, own_secrets: bool) -> Result<Arc<Cell>, Failure> {
@@ -242,6 +243,13 @@ impl Registry {
 }
 
 impl Map {
+    /// Every cell, in an order that does not differ from run to run.
+    fn in_order(&self) -> Vec<Arc<Cell>> {
+        let mut cells: Vec<_> = self.cells.values().cloned().collect();
+        cells.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        cells
+    }
+
     /// Takes the cell out, if it is this very one: after a crash its key may have a successor.
     fn remove(&mut self, cell: &Arc<Cell>) {
         if self.cells.get(&cell.key).is_some_and(|present| Arc::ptr_eq(present, cell)) {
@@ -253,7 +261,7 @@ impl Map {
 impl Cell {
     fn new(key: SessionKey, own_secrets: bool) -> Arc<Self> {
         let phase = Phase::Dormant { fence: Fence::default(), released: Vec::new() };
-        let state = Mutex::new(State { phase, handles: HashMap::default() });
+        let state = Mutex::new(State { phase, handles: BTreeMap::new() });
         Arc::new(Self { key, own_secrets, state })
     }
 

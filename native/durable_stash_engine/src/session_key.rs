@@ -39,7 +39,7 @@ impl fmt::Debug for Secret {
 ///
 /// Two lists that differ are two keys, although they may share names: a view with secrets of its own is then a
 /// writer of its own ([`SessionKey::writer`]), and compare-and-swap arbitrates as between two nodes.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct SessionKey(Arc<[ObjectName]>);
 
 impl SessionKey {

@@ -1,6 +1,7 @@
 //! A handle as its session's driver sees it: which of its writes are saved, failed or open, and who waits for them.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use durable_stash_machine::{ClaimId, ErrorKind, Outcome};
@@ -141,8 +142,8 @@ impl HandleState {
     pub(crate) fn settle(&self, op: u64, outcome: Outcome) -> u64 {
         match outcome {
             Outcome::Saved { .. } => self.settle_saved(op),
-            Outcome::Failed(kind) => self.settle_failed(op, kind.into()),
-            Outcome::Unknown => self.settle_failed(op, Failure::OutcomeUnknown.into()),
+            Outcome::Failed(kind) => self.settle_failed(op, kind.into(), true),
+            Outcome::Unknown => self.settle_failed(op, Failure::OutcomeUnknown.into(), false),
         }
     }
 
@@ -156,7 +157,7 @@ impl HandleState {
             inner.rejected.pop_first();
             inner.settled += 1;
         }
-        let mut done = self.fail(&mut inner, kind.into());
+        let mut done = self.fail(&mut inner, kind.into(), op..=op, true);
         done.answer(&mut inner.waiters, |waiter| waiter.up_to >= op);
         drop(inner);
         done.tell();
@@ -176,10 +177,10 @@ impl HandleState {
         }
         inner.down = true;
         self.down.store(true, Relaxed);
-        let accepted = inner.accepted;
+        let (first, accepted) = (inner.settled + 1, inner.accepted);
         let lost = inner.settle_up_to(accepted);
         let mut done = if lost > 0 {
-            self.fail(&mut inner, failure.into())
+            self.fail(&mut inner, failure.into(), first..=accepted, false)
         } else {
             Done { error: failure.into(), waiters: Vec::new(), change: None }
         };
@@ -235,24 +236,26 @@ impl HandleState {
         count
     }
 
-    fn settle_failed(&self, op: u64, error: Error) -> u64 {
+    fn settle_failed(&self, op: u64, error: Error, certain: bool) -> u64 {
         let mut inner = self.inner.lock();
         let first = inner.settled + 1;
         let count = inner.settle_up_to(op);
         if count == 0 {
             return 0;
         }
-        let mut done = self.fail(&mut inner, error);
+        let mut done = self.fail(&mut inner, error, first..=op, certain);
         done.answer(&mut inner.waiters, |waiter| waiter.up_to >= first);
         drop(inner);
         done.tell();
         count
     }
 
-    fn fail(&self, inner: &mut Inner, error: Error) -> Done {
+    fn fail(&self, inner: &mut Inner, error: Error, ops: RangeInclusive<u64>, certain: bool) -> Done {
         self.failures.fetch_add(1, Relaxed);
         inner.failed = Some(Failed { before: inner.accepted, error: error.clone() });
-        let change = inner.watcher.clone().map(|watcher| (watcher, Change::Failed { kind: error.kind }));
+        let (first, last) = ops.into_inner();
+        let change = Change::Failed { kind: error.kind, first, last, certain };
+        let change = inner.watcher.clone().map(|watcher| (watcher, change));
         Done { error, waiters: Vec::new(), change }
     }
 }

@@ -4,7 +4,7 @@
 //! that was judged: a session that writes meanwhile wins (faults 12 and 60). Several nodes may sweep at once.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use durable_stash_machine::sweep::{self, Verdict};
@@ -108,7 +108,7 @@ impl Sweeper {
                 return;
             }
         };
-        let write = WriteId { writer: shared.sweeper_id, seq: SEQ.fetch_add(1, Relaxed) + 1 };
+        let write = WriteId { writer: shared.sweeper_id, seq: shared.sweeper_seq.fetch_add(1, Relaxed) + 1 };
         match sweep::verdict(&body, write, shared.clock.now(), &shared.policy) {
             Ok(Verdict::Keep) => {}
             Ok(Verdict::Bury { body }) => {
@@ -132,9 +132,6 @@ impl Sweeper {
         }
     }
 }
-
-/// The sweeper's writes are numbered across rounds and engines of this process.
-static SEQ: AtomicU64 = AtomicU64::new(0);
 
 const PAGE: usize = 1000;
 /// A probe takes seconds: a scratch object this old was left by one that was killed.

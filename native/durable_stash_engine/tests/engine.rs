@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use durable_stash_engine::backend::{Contention, EtagMode, Fault, MemoryStore};
+use durable_stash_engine::brake::Brake;
 use durable_stash_engine::{
     Backend, Change, Clock, Conflict, EngineEvent, ErrorKind, HealthState, Incident, Mount, Overrides, Secret,
 };
@@ -91,7 +92,8 @@ async fn a_watcher_hears_of_saves_and_failures() {
     stash(&handle, "count", 2);
     let error = flush(&handle).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Refused);
-    assert_eq!(*heard.lock(), [Change::Saved { op: 1 }, Change::Failed { kind: ErrorKind::Refused }]);
+    let failed = Change::Failed { kind: ErrorKind::Refused, first: 2, last: 2, certain: true };
+    assert_eq!(*heard.lock(), [Change::Saved { op: 1 }, failed]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -1002,3 +1004,26 @@ fn now_ms() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     u64::try_from(now.as_millis()).unwrap()
 }
+
+#[tokio::test(start_paused = true)]
+async fn fault_42_a_mount_that_a_frozen_node_hears_of_late_is_not_taken_for_a_later_one() {
+    let (_store, config) = memory();
+    let brake = Brake::default();
+    let frozen = Overrides { brake: brake.clone(), clock: Some(Clock::simulated(WALL)), ..Overrides::default() };
+    let other = Overrides { clock: Some(Clock::simulated(WALL)), ..Overrides::default() };
+    let (frozen, _) = start_with(config.clone(), frozen);
+    let (other, _) = start_with(config, other);
+    brake.freeze();
+    let zombie = mount(&frozen, "sid", "tab", Mount::Rejoin);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    // The browser has given up, and is back on another node.
+    let owner = mount(&other, "sid", "tab", Mount::Rejoin);
+    stash(&owner, "count", 1);
+    flush(&owner).await.unwrap();
+    brake.resume();
+    stash(&zombie, "count", 666);
+    assert_eq!(flush(&zombie).await.unwrap_err().kind, ErrorKind::Superseded);
+    assert_eq!(stored(&other, "sid", "count").await, Some(1));
+}
+
+const WALL: u64 = 1_750_000_000_000;

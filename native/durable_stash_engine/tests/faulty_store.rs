@@ -84,6 +84,7 @@ impl World {
                     store: Some(store),
                     clock: Some(Clock::simulated(WALL + node * 1_500)),
                     seed: Some(u128::from(seed) << 8 | u128::from(node)),
+                    ..Overrides::default()
                 };
                 let runtime = tokio::runtime::Handle::current();
                 Engine::start_with(config.clone(), runtime, Arc::new(Unobserved), overrides).unwrap()

@@ -253,7 +253,7 @@ fn status_changed<'a>(env: Env<'a>, tag: &[u8], change: Change) -> Term<'a> {
     let tag = env.binary_to_term(tag).map(|(tag, _)| tag);
     let change = match change {
         Change::Saved { op } => (atoms::saved(), op).encode(env),
-        Change::Failed { kind } => (atoms::failed(), error::kind(kind)).encode(env),
+        Change::Failed { kind, .. } => (atoms::failed(), error::kind(kind)).encode(env),
     };
     (atoms::durable_stash_status(), tag, change).encode(env)
 }
