@@ -19,8 +19,8 @@ struct Walk {
     line: Line,
     batches: HashSet<WriteId>,
     etags: HashSet<String>,
-    /// The latest mount of each tab that has written to the store.
-    claims: HashMap<(Name, Name), Index>,
+    /// The latest mount of each tab that has written to the store, and the epoch that stood there then.
+    claims: HashMap<(Name, Name), (Index, u64)>,
 }
 
 /// One step of it.
@@ -150,7 +150,15 @@ impl Judge<'_> {
         }
         vanished.extend(old);
 
+        // What the store had lost, and a node has written back: it is nobody's new write.
+        let is_restored =
+            |value: &(Register, Name)| walk.line.lossy_from.is_some() && walk.line.stood.contains_key(value);
+        let (restored, new): (Vec<_>, Vec<_>) = step.new.iter().copied().partition(is_restored);
+        step.new = new;
         let node = self.writer(whole, &step.new);
+        if before.is_some_and(|before| before.header.expires_at <= whole.header.touched_at) {
+            walk.claims.clear();
+        }
         for (register, value) in std::mem::take(&mut step.new) {
             self.check_new(walk, step, whole, node, register, value);
             step.new.push((register, value));
@@ -160,6 +168,7 @@ impl Judge<'_> {
             self.check_vanished(walk, step, whole, node, register, value.name);
         }
         self.check_expired(session, step, whole, &kept);
+        step.new.extend(restored);
         for (register, value) in vanished {
             walk.line.leave(register, value.name, step.position, None);
         }
@@ -171,10 +180,12 @@ impl Judge<'_> {
             }
             walk.line.stood.insert((*register, *value), (step.position, None));
         }
+        self.note_claims(walk, step, whole);
         if whole.header.buried {
             walk.claims.clear();
         }
-        walk.claims.retain(|(view, tab), _| whole.tabs.keys().any(|(v, _, t)| (v, t) == (view, tab)));
+        // An epoch that went with its tab fences nobody.
+        walk.claims.retain(|(view, tab), (_, epoch)| whole.epoch(*view, *tab) >= *epoch);
         walk.batches.insert(whole.header.write.clone());
         node
     }
@@ -193,7 +204,7 @@ impl Judge<'_> {
 
     fn check_new(
         &mut self,
-        walk: &mut Walk,
+        walk: &Walk,
         step: &Step<'_>,
         whole: &Whole,
         node: Option<Name>,
@@ -201,7 +212,6 @@ impl Judge<'_> {
         value: Name,
     ) {
         let (rev, place) = (whole.header.rev, self.place(&register));
-        let is_lossy = walk.line.lossy_from.is_some();
         let Some(index) = self.history.write_of.get(&value).copied() else {
             let value = self.text(value);
             return self.broken(Promise::I2, format!("{place}: rev {rev} has {value}, which nobody wrote"));
@@ -221,7 +231,7 @@ impl Judge<'_> {
         if write.invoked > step.state.at {
             self.broken(Promise::I2, format!("{place}: rev {rev} of {} has the value of {text}", step.state.at));
         }
-        if let Some((first, _)) = walk.line.stood.get(&(register, value)).filter(|_| !is_lossy) {
+        if let Some((first, _)) = walk.line.stood.get(&(register, value)) {
             let was_removed = walk.line.at(&register, step.position - 1).is_none();
             let promise = if was_removed { Promise::I10 } else { Promise::I3 };
             let how = format!("{place}: the value of {text} came back in rev {rev}; it stood from state {first} on");
@@ -234,12 +244,12 @@ impl Judge<'_> {
             let later = self.write(replaced);
             self.broken(Promise::I4, format!("{place}: in rev {rev} {text} replaced {later}"));
         }
-        self.check_fence(walk, index, &place, rev);
+        self.check_fence(walk, index, &place, rev, step.state.at);
     }
 
     /// I6: nobody writes after a later mount of its tab, on its own node from the mount on, on others from the later
     /// mount's first write on.
-    fn check_fence(&mut self, walk: &mut Walk, index: Index, place: &str, rev: u64) {
+    fn check_fence(&mut self, walk: &Walk, index: Index, place: &str, rev: u64, at: u64) {
         let write = &self.history.writes[index];
         let client = &self.history.clients[write.client];
         let Some(slot) = client.slot else { return };
@@ -248,25 +258,32 @@ impl Judge<'_> {
             let how = format!("{place}: rev {rev} has the value of {text}, after client {later} had mounted its tab");
             self.broken(Promise::I6, how);
         }
-        let holder = walk.claims.get(&(slot.view, slot.tab)).copied();
-        if let Some(holder) = holder.filter(|holder| self.mounted_before(write.client, *holder)) {
+        let holder = walk.claims.get(&(slot.view, slot.tab)).map(|(holder, _)| *holder);
+        // With the document its epochs are forgotten, also in the batch that brings new values.
+        let node = self.node(write);
+        let holder = holder.filter(|_| !self.removals.may_forget(self.history, slot.session, at, node));
+        if let Some(holder) = holder.filter(|holder| self.history.mounted_before(write.client, *holder)) {
             let (later, text) = (self.text(self.history.clients[holder].name), self.write(index));
             let how =
                 format!("{place}: rev {rev} has the value of {text}; client {later} of a later mount was in the store");
             self.broken(Promise::I6, how);
         }
-        let is_later = holder.is_none_or(|holder| self.mounted_before(holder, write.client));
-        if client.stores_tab && is_later {
-            walk.claims.insert((slot.view, slot.tab), write.client);
-        }
     }
 
-    /// Whether one client's mount was certainly over before the other's began, on whichever clocks.
-    pub(crate) fn mounted_before(&self, first: Index, second: Index) -> bool {
-        let clients = &self.history.clients;
-        let (first, second) = (&clients[clients[first].root], &clients[clients[second].root]);
-        let skew = if first.node == second.node { 0 } else { self.history.rules.skew_ms.saturating_mul(2000) };
-        first.opened_end.is_some_and(|end| end.saturating_add(skew) < second.opened)
+    /// The claims of the clients whose values a commit has brought.
+    fn note_claims(&self, walk: &mut Walk, step: &Step<'_>, whole: &Whole) {
+        for (_, value) in &step.new {
+            let Some(index) = self.history.write_of.get(value) else { continue };
+            let one = self.history.writes[*index].client;
+            let client = &self.history.clients[one];
+            let Some(slot) = client.slot.filter(|_| client.stores_tab) else { continue };
+            // Of more tabs than a view keeps, some go with the batch that brings them.
+            let Some(epoch) = whole.tabs.get(&(slot.view, slot.vsn, slot.tab)) else { continue };
+            let holder = walk.claims.get(&(slot.view, slot.tab)).map(|(holder, _)| *holder);
+            if holder.is_none_or(|holder| self.history.mounted_before(holder, one)) {
+                walk.claims.insert((slot.view, slot.tab), (one, *epoch));
+            }
+        }
     }
 
     /// A write is whole: with one of its keys all come, unless somebody of the same node wrote over them.
@@ -279,7 +296,12 @@ impl Judge<'_> {
             for (register, value) in write.op.sets() {
                 let now = step.state.value(register);
                 let is_stored = register.tab.is_none() || client.stores_tab;
-                if now == Some(*value) || !is_stored || self.is_overwritten(index, register, now, step.state.at) {
+                let is_evicted = whole.has_evicted(register, self.history.rules.tabs_per_view);
+                if now == Some(*value)
+                    || !is_stored
+                    || is_evicted
+                    || self.is_overwritten(index, register, now, step.state.at)
+                {
                     continue;
                 }
                 let (text, place, rev) = (self.write(index), self.place(register), whole.header.rev);
@@ -298,7 +320,7 @@ impl Judge<'_> {
                 self.node(by) == node && by.invoked <= at && !self.is_before(*other, index)
             }),
             None => {
-                let within = Within { from: write.invoked, until: at, node: Some(node) };
+                let within = Within { from: write.invoked, until: at, node: Some(node), read: false };
                 self.removals.may_remove(self.history, register, Some(index), within)
             }
         }
@@ -321,11 +343,9 @@ impl Judge<'_> {
             .slices
             .get(&slice)
             .is_some_and(|(touched_at, _)| touched_at.saturating_add(rules.ttl_ms) <= header.touched_at);
-        let tabs = whole.slices.get(&slice).map_or(0, |(_, tabs)| *tabs);
-        let tab_gone = register.tab.is_some_and(|tab| !whole.tabs.contains_key(&(slice.0, slice.1, tab)));
-        let was_evicted = tab_gone && tabs >= rules.tabs_per_view;
+        let was_evicted = whole.has_evicted(register, rules.tabs_per_view);
         let write = self.history.write_of.get(&value).copied();
-        let within = Within { from: step.state.at, until: step.state.at, node };
+        let within = Within { from: step.state.at, until: step.state.at, node, read: false };
         let was_removed = self.removals.may_remove(self.history, register, write, within);
         if has_expired || slice_over || was_evicted || was_removed || walk.line.lossy_from == Some(step.position) {
             return;

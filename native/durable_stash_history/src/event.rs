@@ -46,6 +46,7 @@ pub(crate) struct Line<'a> {
     #[serde(borrow)]
     pub(crate) error: Option<Cow<'a, str>>,
     pub(crate) n: Option<u64>,
+    pub(crate) unsaved: Option<u64>,
     #[serde(borrow)]
     pub(crate) etag: Option<Cow<'a, str>>,
     #[serde(borrow)]

@@ -79,7 +79,12 @@ impl Judge<'_> {
                         history,
                         register,
                         Some(*index),
-                        crate::removals::Within { from: history.writes[*index].invoked, until: u64::MAX, node: None },
+                        crate::removals::Within {
+                            from: history.writes[*index].invoked,
+                            until: u64::MAX,
+                            node: None,
+                            read: false,
+                        },
                     ),
                 }
         });

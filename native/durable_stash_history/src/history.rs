@@ -115,6 +115,14 @@ pub(crate) struct Flushed {
     pub(crate) state: Vec<(Register, Name)>,
 }
 
+/// A node has drained, and says that so many of its writes are not saved.
+#[derive(Debug)]
+pub(crate) struct Drained {
+    pub(crate) node: Name,
+    pub(crate) at: u64,
+    pub(crate) unsaved: u64,
+}
+
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) at: u64,
@@ -186,6 +194,7 @@ pub struct History {
     pub(crate) writes: Vec<Write>,
     pub(crate) reads: Vec<Read>,
     pub(crate) flushed: Vec<Flushed>,
+    pub(crate) drained: Vec<Drained>,
     /// By session.
     pub(crate) chains: BTreeMap<Name, Chain>,
     /// Which write a value is of.
@@ -268,6 +277,11 @@ impl History {
             }
             Some("answer") => self.answer(line)?,
             Some(event @ ("kill" | "term" | "freeze" | "resume" | "start" | "drain")) => self.count(event),
+            Some("drained") => {
+                let node = self.names.of(line.node.as_deref().ok_or("`node` is missing")?);
+                let unsaved = line.unsaved.ok_or("`unsaved` is missing")?;
+                self.drained.push(Drained { node, at: time(line)?, unsaved });
+            }
             Some("fault") => self.count(&format!("fault_{:02}", line.n.ok_or("`n` is missing")?)),
             Some("lost") => {
                 let (session, at) = (self.session(line)?, time(line)?);
@@ -507,6 +521,21 @@ impl History {
             Some(object) => Content::of(session, &object, &mut self.names),
             None => Content::Damaged,
         })
+    }
+
+    /// Whether one client's mount was certainly over before the other's began, on whichever clocks. Mounts are ordered by
+    /// milliseconds. One that was never heard of, and carries on, stands behind all others.
+    pub(crate) fn mounted_before(&self, first: Index, second: Index) -> bool {
+        let (first, second) = (&self.clients[self.clients[first].root], &self.clients[self.clients[second].root]);
+        if first.mount == Mount::Again || second.mount == Mount::Again {
+            return false;
+        }
+        let skew = match (first.node == second.node, first.slot == second.slot) {
+            (true, true) => 0,
+            (true, false) => 1000,
+            (false, _) => self.rules.skew_ms.saturating_mul(2000) + 1000,
+        };
+        first.opened_end.is_some_and(|end| end.saturating_add(skew) < second.opened)
     }
 
     fn session(&mut self, line: &Line<'_>) -> Result<Name, String> {

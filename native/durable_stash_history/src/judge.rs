@@ -5,6 +5,7 @@ use std::fmt;
 
 use crate::history::{Chain, History, Index, Mount, Name, Outcome, Register, Slot, Write};
 use crate::removals::Removals;
+use crate::state::Whole;
 
 /// One of the promises of design §1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,6 +104,7 @@ pub fn judge(history: &History) -> Verdict {
     } else {
         judge.without_log();
     }
+    judge.drains();
     judge.finals();
     let mut figures = figures(history);
     if history.rules.log {
@@ -179,6 +181,10 @@ impl Chain {
         position.checked_sub(1).map_or(0, |index| self.states[index].until)
     }
 
+    pub(crate) fn whole(&self, position: usize) -> Option<&Whole> {
+        position.checked_sub(1).and_then(|index| self.states[index].whole())
+    }
+
     /// The positions that may have been the present one at some time from `from` to `until`.
     pub(crate) fn present(&self, from: u64, until: u64) -> (usize, usize) {
         let lo = self.states.partition_point(|state| state.until < from);
@@ -221,7 +227,7 @@ impl<'a> Judge<'a> {
             let later = &self.history.clients[*other];
             let was_gone = later.closed.is_some_and(|closed| closed <= one.opened);
             let is_over = later.opened_end.is_some_and(|end| end < by);
-            *other != client && is_over && !was_gone && self.mounted_before(client, *other)
+            *other != client && is_over && !was_gone && self.history.mounted_before(client, *other)
         })
     }
 

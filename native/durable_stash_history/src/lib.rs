@@ -19,7 +19,7 @@
 //! |---|---|---|
 //! | `run` | `ttl_ms` `skew_ms` `applied_age_ms` `applied_max` `tabs_per_view` `log` | the rules, where they are not the defaults. `skew_ms`: how far wall clocks of nodes are apart. `"log":false`: there are no versions, only `final` |
 //! | `session` | `s` `object` | whose object is called what (the prefix does not matter) |
-//! | `open` | `c` `s` `node` `view` `vsn` `tab` `mount` `stores_tab` `of` | a client (one LiveView, one handle) under a name of its own, on a node: one *run* of an engine. `mount`: `dead`, `fresh`, `rejoin`, or `again`, which carries on the mount of the client `of` |
+//! | `open` | `c` `s` `node` `view` `vsn` `tab` `mount` `stores_tab` `of` | a client (one LiveView, one handle) under a name of its own, on a node: one *run* of an engine. `mount`: `dead`, `fresh`, `rejoin`, or `again`, which carries on the mount of the client `of`; without it, one that no session has heard of |
 //! | `opened`, `close` | `c` | the mount is over; the client is gone |
 //! | `invoke` | `c` `w` `op` | a write, numbered upwards by its client. `stash`: `session` and `tab`, objects of keys and values; `remove`: the same as lists of keys; `reset`; `forget`, which needs no `open` but `s` and `node` |
 //! | `saved`, `failed`, `unknown` | `c`, and `w` or `upto` | the one outcome of a write, or of all up to a number that have none yet. `failed` is certain: refused, or in no later object |
@@ -29,6 +29,7 @@
 //! | `final` | `s` `text` | what stands in the end; or `"missing":true` |
 //! | `lost` | `s` | somebody took the object away, damaged it or rolled it back behind everybody's back |
 //! | `stale` | `s` `node` | the store answered that node with an old revision: its reads meanwhile may be old |
+//! | `drained` | `node` `unsaved` | the node's drain is over, and it says how many of its accepted writes are not saved |
 //! | `start`, `kill`, `term`, `freeze`, `resume`, `drain`, `fault` | `node`; `n` | counted |
 //!
 //! A line without `e` is a version in the words of the S3 fault server (`GET /_versions`). No two writes have a value in

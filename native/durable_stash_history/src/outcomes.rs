@@ -29,6 +29,26 @@ impl Judge<'_> {
         self.lines = lines;
     }
 
+    /// I7: a drain ends with a word on every write, or counts it among the unsaved.
+    pub(crate) fn drains(&mut self) {
+        for drained in &self.history.drained {
+            let is_untold = |index: &Index| {
+                let write = &self.history.writes[*index];
+                let is_open = write.end.is_none_or(|(_, at)| at > drained.at);
+                self.node(write) == drained.node && write.invoked < drained.at && is_open
+            };
+            let untold: Vec<Index> = (0..self.history.writes.len()).filter(is_untold).collect();
+            if untold.len() as u64 > drained.unsaved {
+                let (node, unsaved, first) = (self.text(drained.node), drained.unsaved, self.write(untold[0]));
+                let how = format!(
+                    "node {node} has drained with {unsaved} writes unsaved, and of {} nothing was said, as of {first}",
+                    untold.len()
+                );
+                self.broken(Promise::I7, how);
+            }
+        }
+    }
+
     fn check_saved(&mut self, line: &Line, chain: &Chain, index: Index, at: u64) {
         let write = &self.history.writes[index];
         let client = &self.history.clients[write.client];
@@ -98,7 +118,10 @@ impl Judge<'_> {
         let (lo, hi) = chain.present(self.history.writes[index].invoked, at);
         let held = std::iter::once(line.at(register, lo));
         let changes = line.between(register, lo, hi).iter().map(|(_, now)| *now);
-        held.chain(changes).any(|now| self.is_overwritten(index, register, now, at))
+        // Of more tabs than a view keeps, written in one batch, some go with it.
+        let limit = self.history.rules.tabs_per_view;
+        let evicted = |position: usize| chain.whole(position).is_some_and(|whole| whole.has_evicted(register, limit));
+        held.chain(changes).any(|now| self.is_overwritten(index, register, now, at)) || (lo + 1..=hi).any(evicted)
     }
 
     fn check_removed(&mut self, line: &Line, chain: &Chain, index: Index, register: &Register, at: u64) {
@@ -153,7 +176,7 @@ impl Judge<'_> {
 
     /// Whether a removal of the same node, open within this time, explains that nothing stands there.
     pub(crate) fn is_removed(&self, register: &Register, of: Option<Index>, node: Name, from: u64, until: u64) -> bool {
-        self.removals.may_remove(self.history, register, of, Within { from, until, node: Some(node) })
+        self.removals.may_remove(self.history, register, of, Within { from, until, node: Some(node), read: true })
     }
 }
 

@@ -1,9 +1,9 @@
 //! What reads were answered: one revision that was the present one at some moment of the read, with what the node itself
 //! has accepted on top (I8), and so never less than what was told saved before the read began (I4).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::history::{Answer, Chain, Client, Index, Name, Read, Register, Slot};
+use crate::history::{Answer, Chain, Client, Index, Name, Read, Register, Rules, Slot};
 use crate::judge::{Judge, Line, Promise};
 use crate::outcomes::rev;
 use crate::state::State;
@@ -12,6 +12,10 @@ impl Judge<'_> {
     pub(crate) fn reads(&mut self) {
         let (history, lines) = (self.history, std::mem::take(&mut self.lines));
         let keys = self.keys(&lines);
+        let mut tabs: HashMap<(Name, Name), BTreeSet<Name>> = HashMap::new();
+        for slot in history.clients.iter().filter_map(|client| client.slot) {
+            tabs.entry((slot.session, slot.view)).or_default().insert(slot.tab);
+        }
         for read in &history.reads {
             let Some(answer) = &read.answer else { continue };
             let client = &history.clients[read.client];
@@ -26,10 +30,14 @@ impl Judge<'_> {
             let is_excused = |(at, node): &(u64, Option<Name>)| {
                 (read.invoked..=answer.at).contains(at) && node.is_none_or(|node| node == client.node)
             };
-            if answer.stale || chain.stale.iter().any(is_excused) {
+            // A node may know what the store has lost, and says so until it has written it back.
+            let is_lossy = line.is_lossy_at(chain.present(answer.at, answer.at).1);
+            if answer.stale || is_lossy || chain.stale.iter().any(is_excused) {
                 continue;
             }
-            let asked = Asked { read, answer, client, slot, line, chain };
+            let tabs = tabs.get(&(slot.session, slot.view)).map_or(0, |tabs| tabs.len() as u64);
+            let may_evict = tabs > history.rules.tabs_per_view;
+            let asked = Asked { read, answer, client, slot, line, chain, may_evict };
             let of_slot = keys.get(&(slot.session, slot.view)).map_or(&[][..], |keys| keys.as_slice());
             if let Err((promise, how)) = self.check_answer(&asked, of_slot) {
                 self.broken(promise, how);
@@ -101,11 +109,12 @@ impl Judge<'_> {
     ) -> Result<(), (Promise, String)> {
         self.fits_slice(asked, position).map_err(|how| (Promise::I8, how))?;
         for (register, seen) in registers {
-            let stored = asked.stored(register, position, self.history.rules.ttl_ms, self.history.rules.skew_ms);
+            let stored = asked.stored(register, position, &self.history.rules);
             let is_stored = stored.contains(seen);
             let own = self.own_write(asked, register);
             // A LiveView reads its own writes.
-            let misses_own = own.is_some_and(|own| {
+            // With a tab that goes its epoch goes: a write that was superseded for a moment may land after all.
+            let misses_own = own.filter(|_| !asked.may_evict).is_some_and(|own| {
                 let is_older = |seen: &Name| {
                     self.history.write_of.get(seen).is_some_and(|seen| *seen != own && self.is_before(*seen, own))
                 };
@@ -182,10 +191,16 @@ impl Judge<'_> {
     }
 
     fn is_taken_away(&self, asked: &Asked<'_>, register: &Register, of: Option<Index>) -> bool {
-        self.is_removed(register, of, asked.client.node, asked.read.invoked, asked.answer.at)
+        // A fresh mount's tab starts empty, whatever stands there for lower versions.
+        let mine = Register { vsn: asked.slot.vsn, ..*register };
+        let of_tab = register.tab.is_some() && mine != *register;
+        let is_removed =
+            |register: &Register| self.is_removed(register, of, asked.client.node, asked.read.invoked, asked.answer.at);
+        is_removed(register) || (of_tab && is_removed(&mine))
     }
 
-    /// The last write of the asker itself to the register before it asked, if that was saved in the end.
+    /// The last write of the asker itself to the register before it asked, if that was open then and was saved in the
+    /// end. One that was saved before is in the chain.
     fn own_write(&self, asked: &Asked<'_>, register: &Register) -> Option<Index> {
         let writes = &asked.client.writes;
         let before = writes.partition_point(|write| self.history.writes[*write].invoked < asked.read.invoked);
@@ -194,7 +209,7 @@ impl Judge<'_> {
             .rev()
             .take(LOOK_BACK)
             .find(|write| self.history.writes[**write].op.sets().iter().any(|(other, _)| other == register))?;
-        self.history.writes[*latest].saved_at().map(|_| *latest)
+        self.history.writes[*latest].saved_at().filter(|at| *at >= asked.read.invoked).map(|_| *latest)
     }
 
     fn first_position(&self, line: &Line, register: &Register, index: Index) -> Option<usize> {
@@ -217,6 +232,8 @@ struct Asked<'a> {
     slot: Slot,
     line: &'a Line,
     chain: &'a Chain,
+    /// The view has more tabs than it keeps: one that the node has accepted may take another's place.
+    may_evict: bool,
 }
 
 impl Asked<'_> {
@@ -238,13 +255,15 @@ impl Asked<'_> {
     }
 
     /// What the register holds at the position; nothing besides, if that may be taken for expired.
-    fn stored(&self, register: &Register, position: usize, ttl_ms: u64, skew_ms: u64) -> Vec<Option<Name>> {
+    fn stored(&self, register: &Register, position: usize, rules: &Rules) -> Vec<Option<Name>> {
         let value = self.line.at(register, position);
         let whole = position.checked_sub(1).and_then(|state| self.chain.states[state].whole());
         let slice = whole.and_then(|whole| whole.slices.get(&(register.view, register.vsn)));
-        let now = (self.answer.at / 1000).saturating_add(skew_ms);
-        let is_over = slice.is_some_and(|(touched_at, _)| touched_at.saturating_add(ttl_ms) <= now);
-        match value.is_some() && (is_over || over_document(self, position, skew_ms)) {
+        let now = (self.answer.at / 1000).saturating_add(rules.skew_ms);
+        let is_over = slice.is_some_and(|(touched_at, _)| touched_at.saturating_add(rules.ttl_ms) <= now);
+        match value.is_some()
+            && (is_over || (self.may_evict && register.tab.is_some()) || over_document(self, position, rules.skew_ms))
+        {
             true => vec![value, None],
             false => vec![value],
         }

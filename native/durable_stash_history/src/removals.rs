@@ -19,6 +19,8 @@ struct Removal {
     client: Index,
     /// The number of the write; none for a mount's emptying of its tab.
     number: Option<u64>,
+    /// It was told failed in the end: it can have shown in what its node answered, and nowhere else.
+    failed: bool,
 }
 
 #[derive(Debug, Default)]
@@ -33,6 +35,9 @@ pub(crate) struct Within {
     pub(crate) from: u64,
     pub(crate) until: u64,
     pub(crate) node: Option<Name>,
+    /// It is for what a node answered: one that was told failed later counts, too, and a fresh mount's emptying that it
+    /// still owes hides what later mounts on other nodes have stored.
+    pub(crate) read: bool,
 }
 
 impl Removals {
@@ -40,18 +45,20 @@ impl Removals {
         let mut all: Vec<(Scope, Removal)> = Vec::new();
         for (index, client) in history.clients.iter().enumerate() {
             if let Some(slot) = client.slot.filter(|_| client.mount == Mount::Fresh) {
-                let removal = Removal { from: client.opened, until: u64::MAX, client: index, number: None };
+                let removal =
+                    Removal { from: client.opened, until: u64::MAX, client: index, number: None, failed: false };
                 all.push((Scope::Tab(slot), removal));
             }
         }
         for write in &history.writes {
-            let until = match write.end {
-                None | Some((Outcome::Unknown, _)) => u64::MAX,
-                Some((Outcome::Saved, at)) => at,
-                Some((Outcome::Failed, _)) => continue,
+            let (until, failed) = match write.end {
+                None | Some((Outcome::Unknown, _)) => (u64::MAX, false),
+                Some((Outcome::Saved, at)) => (at, false),
+                Some((Outcome::Failed, at)) => (at, true),
             };
             let client = &history.clients[write.client];
-            let removal = Removal { from: write.invoked, until, client: write.client, number: Some(write.number) };
+            let removal =
+                Removal { from: write.invoked, until, client: write.client, number: Some(write.number), failed };
             match (&write.op, client.slot) {
                 (Op::Remove(registers), _) => {
                     all.extend(registers.iter().map(|register| (Scope::Register(*register), removal)));
@@ -75,6 +82,14 @@ impl Removals {
         Self { by_scope }
     }
 
+    /// Whether a request to forget the document was open on this node.
+    pub(crate) fn may_forget(&self, history: &History, session: Name, at: u64, node: Name) -> bool {
+        let Some(removals) = self.by_scope.get(&Scope::Session(session)) else { return false };
+        let until = removals.partition_point(|(removal, _)| removal.from <= at);
+        let mut open = removals[..until].iter().rev().take_while(|(_, latest)| *latest >= at);
+        open.any(|(removal, _)| removal.until >= at && history.clients[removal.client].node == node)
+    }
+
     /// Whether something that was open within this time may have removed what stood at the register: the value of this
     /// write, if there was one.
     pub(crate) fn may_remove(
@@ -92,7 +107,10 @@ impl Removals {
         let may = |removal: &Removal| {
             let client = &history.clients[removal.client];
             let in_time = removal.until >= within.from && within.node.is_none_or(|node| node == client.node);
-            in_time && value_of.is_none_or(|write| !is_too_old(history, removal, write))
+            in_time
+                && (within.read || !removal.failed)
+                && (value_of.is_none_or(|write| !is_too_old(history, removal, write))
+                    || (within.read && is_owed(history, removal, within.from)))
         };
         [Scope::Register(*register), whole, Scope::Session(session)].iter().any(|scope| {
             let Some(removals) = self.by_scope.get(scope) else { return false };
@@ -103,15 +121,18 @@ impl Removals {
     }
 }
 
+/// Whether it is the emptying of a fresh mount that has saved nothing yet.
+fn is_owed(history: &History, removal: &Removal, at: u64) -> bool {
+    let mut writes = history.clients[removal.client].writes.iter();
+    removal.number.is_none() && !writes.any(|write| history.writes[*write].saved_at().is_some_and(|saved| saved < at))
+}
+
 /// Whether the removal was certainly over, or asked for, before the value was written.
 fn is_too_old(history: &History, removal: &Removal, write: Index) -> bool {
     let write = &history.writes[write];
     match removal.number {
         Some(number) => (removal.client == write.client && number < write.number) || removal.until < write.invoked,
-        // A fresh mount empties what mounts before it have left.
-        None => {
-            let mount = |client: Index| history.clients[history.clients[client].root].opened;
-            mount(removal.client) <= mount(write.client)
-        }
+        // A fresh mount empties what mounts before it have left, by the clocks of their nodes.
+        None => history.mounted_before(removal.client, write.client),
     }
 }

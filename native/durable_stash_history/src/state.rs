@@ -44,6 +44,22 @@ pub(crate) struct Value {
     pub(crate) bytes: Name,
 }
 
+impl Whole {
+    /// The highest epoch that any version of the view has for the tab.
+    pub(crate) fn epoch(&self, view: Name, tab: Name) -> u64 {
+        let of_tab = self.tabs.iter().filter(|((of, _, name), _)| (*of, *name) == (view, tab));
+        of_tab.map(|(_, epoch)| *epoch).max().unwrap_or(0)
+    }
+
+    /// Whether the register's tab is not there, and there are as many others as a view keeps.
+    pub(crate) fn has_evicted(&self, register: &Register, limit: u64) -> bool {
+        let Register { view, vsn, tab, .. } = *register;
+        let Some(tab) = tab else { return false };
+        let is_full = self.slices.get(&(view, vsn)).is_some_and(|(_, tabs)| *tabs >= limit);
+        is_full && !self.tabs.contains_key(&(view, vsn, tab))
+    }
+}
+
 impl State {
     pub(crate) fn whole(&self) -> Option<&Whole> {
         match &self.content {

@@ -258,6 +258,7 @@ fn i6_a_superseded_client_of_the_same_node_writes() {
 fn i6_a_superseded_client_of_another_node_writes_once_the_later_claim_is_stored() {
     let mut story = Story::new();
     story.open("a", "n1", "t", "fresh");
+    story.wait(2);
     story.open("b", "n2", "t", "rejoin");
     story.stash("b", 1, "k", "y1");
     story.stash("a", 1, "j", "x1");
@@ -291,6 +292,17 @@ fn i7_two_outcomes() {
     let mut story = two();
     story.end("a", 1, "failed");
     story.breaks(Promise::I7, &["write 1 of client a", "Saved", "Failed"]);
+}
+
+#[test]
+fn i7_a_drain_that_says_nothing_of_a_write() {
+    let mut story = two();
+    story.stash("a", 2, "k", "x2");
+    let mut told = story.clone();
+    story.line(json!({"e": "drained", "node": "n1", "unsaved": 0}));
+    story.breaks(Promise::I7, &["node n1", "write 2 of client a"]);
+    told.line(json!({"e": "drained", "node": "n1", "unsaved": 1}));
+    told.is_sound();
 }
 
 #[test]
