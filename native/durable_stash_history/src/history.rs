@@ -533,7 +533,9 @@ impl History {
         let skew = match (first.node == second.node, first.slot == second.slot) {
             (true, true) => 0,
             (true, false) => 1000,
-            (false, _) => self.rules.skew_ms.saturating_mul(2000) + 1000,
+            // Where clocks are apart, a claim that a mount finds stored from the future is taken for a clock's error.
+            (false, _) if self.rules.skew_ms > 0 => self.rules.skew_ms.saturating_mul(2000) + RECOVER_TIMEOUT_US,
+            (false, _) => 1000,
         };
         first.opened_end.is_some_and(|end| end.saturating_add(skew) < second.opened)
     }
@@ -624,3 +626,6 @@ fn time(line: &Line<'_>) -> Result<u64, String> {
 fn hash_of(object: &str) -> &str {
     object.rsplit('/').next().unwrap_or(object)
 }
+
+/// How long after a mount its look at the document may leave.
+const RECOVER_TIMEOUT_US: u64 = 3_000_000;
