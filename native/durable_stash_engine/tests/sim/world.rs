@@ -137,6 +137,12 @@ impl World {
             self.step();
             let longest = self.random.pick(&[1, 5, 50, 500, 2_000]);
             sleep(Duration::from_millis(self.random.below(longest))).await;
+            if self.traits.expires && self.random.happens(15) {
+                // Long enough for documents to expire, and for tombstones to have stood their time.
+                sleep(Duration::from_millis(self.random.below(300_000))).await;
+                self.keep_house();
+                self.sweep();
+            }
         }
         let wrong = self.end().await;
         self.store.lock().record_finals();
