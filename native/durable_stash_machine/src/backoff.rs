@@ -32,7 +32,7 @@ impl Jitter {
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^= mixed >> 31;
         // The bias of the remainder is below bound / 2^64.
-        mixed % (bound + 1)
+        bound.checked_add(1).map_or(mixed, |values| mixed % values)
     }
 }
 

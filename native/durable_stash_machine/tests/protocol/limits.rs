@@ -184,6 +184,17 @@ fn numbers_at_their_ends_do_not_overflow() {
 }
 
 #[test]
+fn a_backoff_without_a_bound_overflows_nothing() {
+    let mut lab = Lab::with(|policy| (policy.backoff_base_ms, policy.backoff_cap_ms) = (u64::MAX, u64::MAX));
+    let live = lab.claim(0, &slot("a", 1, "t1"), false, true);
+    lab.stash(&live, &[("k", "1")]);
+    let get = lab.take_get(0);
+    lab.time_out(&get);
+    lab.wait(1_000);
+    assert!(lab.asks_nothing(0), "it waits for as long as it was told");
+}
+
+#[test]
 fn unsaved_bytes_follow_what_is_accepted_and_settled() {
     let mut lab = Lab::new();
     let live = lab.claim(0, &slot("a", 1, "t1"), false, true);
