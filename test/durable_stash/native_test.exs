@@ -20,24 +20,6 @@ defmodule DurableStash.NativeTest do
   end
 
   describe "values" do
-    test "come back equal, whatever they are made of" do
-      seed =
-        String.to_integer(System.get_env("DURABLE_STASH_SEED") || "#{:erlang.unique_integer([:positive])}")
-
-      :rand.seed(:exsss, seed)
-
-      for _ <- 1..2_000 do
-        term = random_term(5)
-        {:ok, text} = Native.json_encode(term, 64 * @megabyte)
-
-        assert Native.json_decode(text) == {:ok, stored(term)},
-               "DURABLE_STASH_SEED=#{seed}: #{inspect(term)}"
-
-        # Others read the same out of it.
-        assert JSON.decode!(text) == stored(term), "DURABLE_STASH_SEED=#{seed}: #{text}"
-      end
-    end
-
     test "come back equal, to the bit (fault_62, fault_63)" do
       for power <- [53, 63, 64, 65, 128, 4000, 100_000], sign <- [1, -1], offset <- [-1, 0, 1] do
         same(sign * (Integer.pow(2, power) + offset))
@@ -864,69 +846,6 @@ defmodule DurableStash.NativeTest do
   end
 
   defp nested(depth), do: Enum.reduce(2..depth//1, [], fn _level, inner -> [inner] end)
-
-  # What is stored of a term, said in a second way.
-  defp stored(term) when term in [nil, true, false], do: term
-  defp stored(term) when is_atom(term), do: Atom.to_string(term)
-  defp stored(term) when is_list(term), do: Enum.map(term, &stored/1)
-
-  defp stored(term) when is_map(term),
-    do: Map.new(term, fn {key, value} -> {to_string(key), stored(value)} end)
-
-  defp stored(term), do: term
-
-  defp random_term(depth) do
-    case :rand.uniform(if depth == 0, do: 6, else: 9) do
-      1 ->
-        Enum.random([nil, true, false, :atom, :"an atom", :日本, :""])
-
-      2 ->
-        :rand.uniform(1_000) - 500
-
-      3 ->
-        Enum.random([1, -1]) * Integer.pow(2, :rand.uniform(200)) + :rand.uniform(3)
-
-      4 ->
-        random_float()
-
-      5 ->
-        random_text()
-
-      6 ->
-        String.duplicate(random_text(), 20)
-
-      7 ->
-        for _ <- 1..:rand.uniform(6)//1, do: random_term(depth - 1)
-
-      8 ->
-        Map.new(0..:rand.uniform(8)//1, fn n ->
-          {Enum.random([:"a#{n}", "b#{n}", n]), random_term(depth - 1)}
-        end)
-
-      9 ->
-        Map.new(1..:rand.uniform(60)//1, fn n -> {"#{random_text()}#{n}", random_term(0)} end)
-    end
-  end
-
-  defp random_float do
-    case <<:rand.uniform(0x10000000000000000) - 1::64>> do
-      <<float::float>> -> float
-      _not_a_number -> random_float()
-    end
-  end
-
-  defp random_text do
-    for _ <- 1..:rand.uniform(12)//1, into: "", do: <<random_character()::utf8>>
-  end
-
-  defp random_character do
-    case :rand.uniform(4) do
-      1 -> :rand.uniform(0x80) - 1
-      2 -> Enum.random(~c[abc"\\/\n])
-      3 -> 0x80 + :rand.uniform(0xD000)
-      4 -> 0x10000 + :rand.uniform(0xFFFFF)
-    end
-  end
 
   # -- Time ---------------------------------------------------------------------------------------------------------------
 
