@@ -82,7 +82,7 @@ impl Gate {
         self.settle(Verdict::Open);
     }
 
-    /// No write ever leaves.
+    /// No write leaves, unless the probe finds otherwise.
     pub(crate) fn refuse(&self, sentence: &str) {
         self.become_(HealthState::Refusing, Some(sentence.to_owned()));
         self.settle(Verdict::Refused(sentence.into()));
@@ -139,7 +139,7 @@ impl Gate {
         }
     }
 
-    fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         *self.verdict.lock() == Verdict::Open
     }
 

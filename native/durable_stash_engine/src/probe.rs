@@ -32,37 +32,47 @@ pub(crate) async fn establish(shared: Arc<Shared>, attempt_timeout: Duration) {
     let store = shared.requests.store.clone();
     let gate = &shared.requests.gate;
     let mut pause = FIRST_PAUSE;
+    let mut refused = false;
     loop {
         let probe = Probe { store: &*store, attempt_timeout, name: ObjectName::scratch(shared.seeds.next_u128()) };
         let finding = probe.run().await;
         store.remove_scratch(&probe.name).await;
         match finding {
             Finding::Sound => return gate.open(None),
-            Finding::Ignores(what) => return unfit(&shared, &format!("{} {what}", store.describe())),
+            Finding::Ignores(what) => refused = unfit(&shared, &format!("{} {what}", store.describe())),
             Finding::Refuses => {
                 let sentence = format!("{} refuses conditional writes", store.describe());
                 if shared.policy.single_writer {
                     store.drop_conditions();
                 }
-                return unfit(&shared, &sentence);
+                refused = unfit(&shared, &sentence);
             }
+            // What was refused stays so until the store is seen to keep to conditions.
+            Finding::Inconclusive(_) if refused => {}
             Finding::Inconclusive(reason) => gate.degrade(reason),
         }
-        tokio::time::sleep(pause).await;
+        if gate.is_open() {
+            return;
+        }
+        // An operator may change the store, or what stands before it: then the engine goes on by itself.
+        tokio::time::sleep(if refused { RECHECK_PAUSE } else { pause }).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 
 /// The store does not keep to conditions: nothing is written, unless the operator has said that nobody else writes.
-fn unfit(shared: &Shared, finding: &str) {
+/// Whether it was refused.
+fn unfit(shared: &Shared, finding: &str) -> bool {
     let gate = &shared.requests.gate;
     if shared.policy.single_writer {
         gate.open(Some(format!("{finding}; accepted because of `single_writer: true`.")));
+        false
     } else {
         gate.refuse(&format!(
             "{finding}, so that two nodes could overwrite each other's writes, and nothing is written. Use a store \
              with conditional writes, or set `single_writer: true` if exactly one node uses it."
         ));
+        true
     }
 }
 
@@ -205,4 +215,6 @@ impl Probe<'_> {
 const RACES: usize = 2;
 const RACERS: usize = 4;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// A store that was refused is asked again after this.
+const RECHECK_PAUSE: Duration = Duration::from_secs(60);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);

@@ -72,7 +72,7 @@ impl fmt::Display for Answer {
             Some("NoSuchBucket") => "the bucket does not exist",
             Some("RequestTimeTooSkewed") => "this machine's clock is wrong",
             Some("InvalidAccessKeyId" | "SignatureDoesNotMatch") => "the credentials are wrong",
-            Some("ExpiredToken" | "TokenRefreshRequired") => "the credentials have expired",
+            _ if self.is_expired() => "the credentials have expired",
             _ if self.is_redirect() || self.is_about_the_bucket() => "the bucket is in another region; set `region`",
             _ if self.is_denied() => "the credentials do not allow it",
             _ => return Ok(()),
@@ -134,19 +134,16 @@ impl Answer {
     fn is_transient(&self) -> bool {
         let by_code = matches!(
             self.code.as_deref(),
-            Some(
-                "RequestTimeout"
-                    | "SlowDown"
-                    | "IncompleteBody"
-                    | "BadDigest"
-                    | "ExpiredToken"
-                    | "TokenRefreshRequired"
-                    | "OperationAborted"
-            )
-        );
+            Some("RequestTimeout" | "SlowDown" | "IncompleteBody" | "BadDigest" | "OperationAborted")
+        ) || self.is_expired();
         let by_status = matches!(self.status, 408 | 425 | 429) || (self.status >= 500 && self.status != 501);
         // A contended write has an outcome of its own, whatever code it comes with.
         (by_code && self.status != 409) || by_status
+    }
+
+    /// The token is not good any more, or not yet. S3 says so before it looks at anything else of the request.
+    pub(crate) fn is_expired(&self) -> bool {
+        matches!(self.code.as_deref(), Some("ExpiredToken" | "InvalidToken" | "TokenRefreshRequired"))
     }
 
     fn is_denied(&self) -> bool {
@@ -271,6 +268,7 @@ mod tests {
         assert_eq!(put(&coded(400, "RequestTimeout")), UNKNOWN);
         assert_eq!(put(&coded(400, "ExpiredToken")), UNKNOWN);
         assert_eq!(put(&coded(403, "ExpiredToken")), UNKNOWN);
+        assert_eq!(put(&coded(400, "InvalidToken")), UNKNOWN);
         assert_eq!(put(&coded(404, "NoSuchBucket")), UNKNOWN);
     }
 

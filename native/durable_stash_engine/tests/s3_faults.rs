@@ -202,6 +202,39 @@ async fn fault_17_denied_credentials_are_said_and_waited_for() {
 }
 
 #[tokio::test]
+async fn fault_17_a_request_with_expired_credentials_is_made_once_more_with_fresh_ones() {
+    for (status, code) in [(400, "ExpiredToken"), (403, "ExpiredToken"), (400, "InvalidToken")] {
+        let server = Server::start(move |request: &Request| match request.index {
+            _ if request.is_scratch() => Act::Serve,
+            0 => Act::SayCode(status, code),
+            _ => Act::Serve,
+        })
+        .await;
+        let store = backend::open(&server.config()).unwrap();
+        let name = durable_stash_engine::store::ObjectName::document(&[7; 32]);
+        let body = bytes::Bytes::from_static(b"body");
+        let outcome = store.put(&name, body, &Precondition::Absent).await;
+        assert!(matches!(outcome, PutOutcome::Written(_)), "{code}: {outcome:?}");
+        assert_eq!((server.puts(), server.commits()), (2, 1));
+    }
+}
+
+#[tokio::test]
+async fn fault_17_where_fresh_credentials_have_expired_too_no_storm_of_requests_follows() {
+    let server = Server::start(documents(Act::SayCode(403, "ExpiredToken"))).await;
+    let store = backend::open(&server.config()).unwrap();
+    let name = durable_stash_engine::store::ObjectName::document(&[7; 32]);
+    for _ in 0..10 {
+        let outcome = store.put(&name, bytes::Bytes::from_static(b"body"), &Precondition::Absent).await;
+        assert_eq!(outcome, PutOutcome::Unknown { retry_after: None });
+    }
+    assert_eq!(server.puts(), 11, "the first of them was made twice");
+    server.script(|_| Act::Serve);
+    let outcome = store.put(&name, bytes::Bytes::from_static(b"body"), &Precondition::Absent).await;
+    assert!(matches!(outcome, PutOutcome::Written(_)), "{outcome:?}");
+}
+
+#[tokio::test]
 async fn fault_19_after_an_outage_every_accepted_write_is_saved() {
     let server = Server::start(|_: &Request| Act::Serve).await;
     let mut config = server.config();

@@ -1,5 +1,6 @@
 //! The stores: in memory, on a disk, on S3.
 
+mod credentials;
 mod disk;
 mod kept;
 mod memory;

@@ -22,11 +22,12 @@ use object_store::client::{
 use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::path::Path;
 use object_store::{
-    Attribute, Attributes, BackoffConfig, ClientOptions, GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
-    PutPayload, RetryConfig, UpdateVersion,
+    Attribute, Attributes, BackoffConfig, ClientOptions, GetOptions, GetResult, ObjectStore, ObjectStoreExt, PutMode,
+    PutOptions, PutPayload, RetryConfig, UpdateVersion,
 };
 use parking_lot::Mutex;
 
+use super::credentials::Credentials;
 use super::s3_settings;
 use crate::config::{Config, S3Config};
 use crate::error::{Error, Failure};
@@ -37,6 +38,7 @@ use crate::store::{Cursor, DeleteOutcome, Listed, ObjectName, Page, Store, Store
 pub(crate) struct S3Store {
     reader: AmazonS3,
     writer: AmazonS3,
+    credentials: Arc<Credentials>,
     prefix: String,
     largest_body: usize,
     /// The store refuses preconditions and the operator has said that nobody else writes.
@@ -50,30 +52,34 @@ impl S3Store {
     pub(crate) fn open(s3: &S3Config, config: &Config) -> Result<Self, Error> {
         let endpoint = s3_settings::endpoint(s3)?;
         let connector = SharedConnector::new(config)?;
-        let build = |retries: RetryConfig| {
-            let mut builder = s3_settings::credentials(s3)?
-                .with_bucket_name(&s3.bucket)
-                .with_retry(retries)
+        let endpoint_of_all = endpoint.clone();
+        let (bucket, settings) = (s3.clone(), config.clone());
+        let build = Arc::new(move |tries: usize| {
+            let mut builder = s3_settings::credentials(&bucket)?
+                .with_bucket_name(&bucket.bucket)
+                .with_retry(retries(&settings, tries))
                 .with_http_connector(connector.clone())
-                .with_virtual_hosted_style_request(s3.virtual_hosted)
+                .with_virtual_hosted_style_request(bucket.virtual_hosted)
                 // One key is deleted with DELETE and not with a batch, which not every store has.
                 .with_disable_bulk_delete(true);
-            if let Some(region) = &s3.region {
+            if let Some(region) = &bucket.region {
                 builder = builder.with_region(region);
             }
-            if let Some(endpoint) = &endpoint {
+            if let Some(endpoint) = &endpoint_of_all {
                 builder = builder.with_endpoint(endpoint);
             }
             s3_settings::check(&builder)?;
             // Read by `object_store` itself only; the connections are the connector's.
             let allow_http = AmazonS3ConfigKey::Client(ClientConfigKey::AllowHttp);
-            Ok::<_, Error>(builder.with_config(allow_http, s3.allow_http.to_string()))
-        };
+            Ok::<_, Error>(builder.with_config(allow_http, bucket.allow_http.to_string()))
+        });
         let unusable = |error: object_store::Error| Failure::Config { option: "backend", problem: error.to_string() };
         // The setting for requests drives fetching credentials, too: hence a third one that only lends its provider.
-        let credentials = build(retries(config, 3))?.build().map_err(unusable)?.credentials().clone();
+        let lender = build.clone();
+        let lend = move || Ok(lender(3)?.build().map_err(unusable)?.credentials().clone());
+        let credentials = Arc::new(Credentials::new(Box::new(lend))?);
         let client = |tries| {
-            let client = build(retries(config, tries))?.with_credentials(credentials.clone()).build();
+            let client = build(tries)?.with_credentials(credentials.clone()).build();
             client.map_err(|error| Error::from(unusable(error)))
         };
         // A read is repeated once, for a pooled connection that was closed meanwhile. Longer troubles are the machine's.
@@ -83,6 +89,7 @@ impl S3Store {
         Ok(Self {
             reader,
             writer,
+            credentials: credentials.clone(),
             prefix: config.prefix.clone(),
             largest_body: config.largest_body(),
             unconditional: AtomicBool::new(false),
@@ -95,7 +102,19 @@ impl S3Store {
         Path::from(format!("{}{}", self.prefix, name.as_str()))
     }
 
+    /// A request that was refused for its expired credentials was not looked at: it is made once more with fresh ones.
     async fn write(&self, name: &ObjectName, body: Bytes, mode: PutMode) -> (Option<Answer>, Option<String>) {
+        let generation = self.credentials.generation();
+        let written = self.write_once(name, body.clone(), mode.clone()).await;
+        match &written.0 {
+            Some(answer) if answer.is_expired() && self.credentials.renew(generation) => {
+                self.write_once(name, body, mode).await
+            }
+            Some(_) | None => written,
+        }
+    }
+
+    async fn write_once(&self, name: &ObjectName, body: Bytes, mode: PutMode) -> (Option<Answer>, Option<String>) {
         let report = Report::default();
         let mut options = PutOptions { mode, attributes: attributes(), ..PutOptions::default() };
         options.extensions.insert(report.clone());
@@ -105,6 +124,18 @@ impl S3Store {
             self.note(answer.as_ref(), error);
         }
         (answer, result.ok().and_then(|put| put.e_tag))
+    }
+
+    async fn read_once(&self, name: &ObjectName, unless: Option<&ETag>) -> Result<GetResult, Option<Answer>> {
+        let report = Report::default();
+        let mut options =
+            GetOptions { if_none_match: unless.map(|etag| etag.as_str().to_owned()), ..GetOptions::default() };
+        options.extensions.insert(report.clone());
+        self.reader.get_opts(&self.path(name), options).await.map_err(|error| {
+            let answer = report.take();
+            self.note(answer.as_ref(), &error);
+            answer
+        })
     }
 
     /// Keeps what an operator would want to know. Of a refusal only its status and code: its text may hold anything.
@@ -118,7 +149,7 @@ impl S3Store {
     }
 
     /// The body, bounded; none if it is too large.
-    async fn body(&self, found: object_store::GetResult) -> Result<Option<Bytes>, object_store::Error> {
+    async fn body(&self, found: GetResult) -> Result<Option<Bytes>, object_store::Error> {
         let expected = usize::try_from(found.meta.size).unwrap_or(usize::MAX);
         if expected > self.largest_body {
             return Ok(None);
@@ -138,17 +169,17 @@ impl S3Store {
 #[async_trait]
 impl Store for S3Store {
     async fn get(&self, name: &ObjectName, unless: Option<&ETag>) -> GetOutcome {
-        let report = Report::default();
-        let mut options =
-            GetOptions { if_none_match: unless.map(|etag| etag.as_str().to_owned()), ..GetOptions::default() };
-        options.extensions.insert(report.clone());
-        let found = match self.reader.get_opts(&self.path(name), options).await {
+        let generation = self.credentials.generation();
+        let mut found = self.read_once(name, unless).await;
+        if let Err(Some(answer)) = &found
+            && answer.is_expired()
+            && self.credentials.renew(generation)
+        {
+            found = self.read_once(name, unless).await;
+        }
+        let found = match found {
             Ok(found) => found,
-            Err(error) => {
-                let answer = report.take();
-                self.note(answer.as_ref(), &error);
-                return retry::get_failure(answer.as_ref());
-            }
+            Err(answer) => return retry::get_failure(answer.as_ref()),
         };
         let Some(etag) = found.meta.e_tag.as_deref().and_then(retry::normalised_etag) else {
             *self.trouble.lock() = Some("it sends no usable ETag, and without one no write can be conditional".into());
