@@ -306,6 +306,28 @@ mod tests {
     }
 
     #[test]
+    fn fault_31_every_error_of_a_disk_has_its_outcome() {
+        let write = |errno| disk_write_failure(&io::Error::from_raw_os_error(errno));
+        let read = |errno| disk_read_failure(&io::Error::from_raw_os_error(errno));
+        const ENOENT: i32 = 2;
+        const EIO: i32 = 5;
+        const EACCES: i32 = 13;
+        const EFBIG: i32 = 27;
+        const ENOSPC: i32 = 28;
+        const EROFS: i32 = 30;
+        for errno in [EROFS, EACCES] {
+            assert_eq!(write(errno), PutOutcome::Refused(Refusal::Denied), "it waits, and says what is wrong");
+            assert_eq!(read(errno), GetOutcome::Denied);
+        }
+        for errno in [EIO, ENOSPC] {
+            assert_eq!(write(errno), UNKNOWN, "the machine looks and tries again");
+            assert_eq!(read(errno), GetOutcome::Unavailable { retry_after: None }, "never a missing object");
+        }
+        assert_eq!(write(EFBIG), PutOutcome::Refused(Refusal::TooLarge));
+        assert_eq!(read(ENOENT), GetOutcome::Missing);
+    }
+
+    #[test]
     fn fault_72_an_error_body_is_text_and_no_more() {
         assert_eq!(error_code(b"<?xml?><Error><Code>NoSuchBucket</Code>").as_deref(), Some("NoSuchBucket"));
         assert_eq!(error_code(b"<!ENTITY a 'x'><Code>&a;</Code>"), None);

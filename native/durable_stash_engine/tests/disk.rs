@@ -60,6 +60,40 @@ async fn fault_31_a_full_disk_keeps_the_old_object_and_says_that_it_is_full() {
 }
 
 #[tokio::test]
+async fn fault_31_a_disk_that_fails_keeps_the_old_object_and_is_never_taken_for_an_empty_one() {
+    let directory = directory();
+    let store = open(directory.path());
+    let etag = create(&*store, &name(1), "old").await;
+    // Every read and every write at the beginning of this file ends in EIO.
+    let failing = "/proc/self/mem";
+    symlink(failing, folder(&directory, &name(1)).join(".new")).unwrap();
+    let outcome = store.put(&name(1), "new".into(), &Precondition::Matches(etag)).await;
+    assert_eq!(outcome, PutOutcome::Unknown { retry_after: None });
+    assert!(store.trouble().unwrap().contains("os error 5"), "{:?}", store.trouble());
+    assert_eq!(read(&*store, &name(1)).await.1, "old");
+    let path = folder(&directory, &name(1)).join(name(1).file());
+    std::fs::remove_file(&path).unwrap();
+    symlink(failing, &path).unwrap();
+    assert_eq!(store.get(&name(1), None).await, GetOutcome::Unavailable { retry_after: None });
+    assert!(store.trouble().unwrap().contains("os error 5"), "{:?}", store.trouble());
+    let outcome = store.put(&name(1), "new".into(), &Precondition::Absent).await;
+    assert_eq!(outcome, PutOutcome::Unknown { retry_after: None });
+}
+
+#[tokio::test]
+async fn fault_31_a_store_whose_folders_are_not_there_makes_all_of_them() {
+    let directory = directory();
+    let path = directory.path().join("one/two");
+    let store = open(&path);
+    create(&*store, &name(1), "text").await;
+    assert_eq!(read(&*open(&path), &name(1)).await.1, "text");
+    for folder in [path.join("durable_stash"), path.clone(), directory.path().join("one")] {
+        let mode = std::fs::metadata(&folder).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700, "{}", folder.display());
+    }
+}
+
+#[tokio::test]
 async fn fault_31_a_write_waits_until_the_disk_has_room_again() {
     let directory = directory();
     let config = config(Backend::Disk { path: directory.path().to_owned() });

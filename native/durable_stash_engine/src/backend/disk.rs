@@ -49,7 +49,7 @@ impl DiskStore {
     pub(crate) fn open(path: &Path, prefix: &str, largest_body: usize) -> Result<Self, Error> {
         let root = path.join(prefix);
         let unusable = |error: io::Error| Failure::Directory { path: root.clone(), reason: error.to_string() };
-        make_folder(&root).map_err(unusable)?;
+        make_root(&root).map_err(unusable)?;
         fs::read_dir(&root).map_err(unusable)?;
         let described = format!("the disk store in `{}`", root.display());
         let kept = Kept::beside(path);
@@ -382,6 +382,18 @@ fn private_file() -> fs::OpenOptions {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options
+}
+
+/// Makes the folder and those above it, each durable in its parent: a power cut must not take them back with all that
+/// was saved in them since.
+fn make_root(root: &Path) -> io::Result<()> {
+    let missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+    let made: Vec<&Path> = root.ancestors().take_while(missing).collect();
+    make_folder(root)?;
+    for parent in made.into_iter().filter_map(Path::parent) {
+        sync_folder(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?;
+    }
+    Ok(())
 }
 
 fn make_folder(folder: &Path) -> io::Result<()> {
