@@ -1,4 +1,5 @@
-//! The bytes that are accepted and not yet saved, over all sessions: what bounds the engine's memory (fault 53).
+//! The bytes that are accepted and not yet saved, and those of saved documents at hand, over all sessions: what bounds the
+//! engine's memory (fault 53).
 
 use std::sync::Arc;
 
@@ -47,6 +48,11 @@ impl Budget {
 
     pub(crate) fn taken(&self) -> usize {
         self.0.taken.load(Relaxed)
+    }
+
+    /// Whether more is taken than there should be.
+    pub(crate) fn is_overdrawn(&self) -> bool {
+        self.taken() > self.limit()
     }
 
     pub(crate) fn limit(&self) -> usize {

@@ -23,6 +23,9 @@ pub struct Config {
     pub requests_in_flight: usize,
     /// The most bytes accepted and not yet saved, over all sessions; beyond it `overloaded`.
     pub max_unsaved_bytes: usize,
+    /// The most bytes of documents that sessions at rest keep in memory. A session that comes to rest beyond it does not
+    /// wait for `idle_after_ms`.
+    pub max_cached_bytes: usize,
     /// How often the sweeper walks the prefix; 0 never.
     pub sweep_every_ms: u64,
     /// The most objects that the sweeper reads in a second.
@@ -93,6 +96,7 @@ impl Config {
             idle_after_ms: 60_000,
             requests_in_flight: 128,
             max_unsaved_bytes: 64 * 1024 * 1024,
+            max_cached_bytes: 256 * 1024 * 1024,
             sweep_every_ms: 60 * 60 * 1000,
             sweep_rate: 50,
             attempt_timeout_ms: 5_000,

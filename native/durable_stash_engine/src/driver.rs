@@ -68,6 +68,8 @@ pub(crate) struct Driver {
     next_request: u64,
     /// What this session's unsaved writes take of the engine's account.
     share: Share,
+    /// What its copy of the document takes of the engine's account of those.
+    cached: Share,
     /// When a LiveView last asked for something (monotonic ms).
     last_asked: u64,
     draining: bool,
@@ -106,6 +108,7 @@ impl Driver {
             forgets: BTreeMap::new(),
             next_request: 0,
             share: shared.budget.empty_share(),
+            cached: shared.cache.empty_share(),
             last_asked: shared.clock.now().mono,
             draining: false,
             claims_moved: false,
@@ -169,6 +172,7 @@ impl Driver {
                 self.carry_out();
             }
             self.share.resize(self.session.unsaved_bytes());
+            self.cached.resize(self.session.cached_bytes());
             self.tell_epochs();
             self.forget_released();
         });
@@ -367,7 +371,8 @@ impl Driver {
 
     fn may_leave(&self) -> bool {
         let long_enough = || self.shared.clock.now().mono >= self.last_asked + self.shared.idle_after_ms;
-        (self.draining && self.has_nothing_to_save()) || (self.is_at_rest() && long_enough())
+        let makes_room = || self.session.cached_bytes() > 0 && self.shared.cache.is_overdrawn();
+        (self.draining && self.has_nothing_to_save()) || (self.is_at_rest() && (long_enough() || makes_room()))
     }
 
     /// A drain does not wait for reads: no LiveView is there to be answered, and a store that is down would hold it.

@@ -131,6 +131,7 @@ impl Engine {
             idle_after_ms: config.idle_after_ms,
             registry: Registry::new(),
             budget: Budget::new(config.max_unsaved_bytes),
+            cache: Budget::new(config.max_cached_bytes),
             clock: overrides.clock.unwrap_or_else(Clock::system),
             seq_floor: AtomicU64::new(0),
             next_claim: AtomicU64::new(0),
@@ -257,6 +258,8 @@ pub(crate) struct Shared {
     pub(crate) registry: Registry,
     pub(crate) requests: Requests,
     pub(crate) budget: Budget,
+    /// What sessions keep of documents that are saved.
+    pub(crate) cache: Budget,
     pub(crate) counters: Arc<Counters>,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) clock: Clock,

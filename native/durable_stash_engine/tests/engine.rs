@@ -715,6 +715,37 @@ async fn a_views_own_secrets_make_an_object_of_their_own() {
     assert_eq!(empty.kind, ErrorKind::Refused);
 }
 
+#[tokio::test(start_paused = true)]
+async fn fault_53_documents_at_hand_are_bounded_and_what_is_unsaved_is_not_dropped_for_it() {
+    const SESSIONS: u64 = 60;
+    let (store, mut config) = memory();
+    config.max_cached_bytes = 100_000;
+    let engine = start(config);
+    let mut handles = Vec::new();
+    for n in 0..SESSIONS {
+        let handle = fresh(&engine, &format!("sid {n}"));
+        stash_text(&handle, "text", 10_000).unwrap();
+        stash(&handle, "count", n);
+        flush(&handle).await.unwrap();
+        handles.push(handle);
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let live = engine.stats().live_sessions;
+    assert!((5..=11).contains(&live), "{live} documents of 10 kB are at hand, and 100 kB are allowed");
+    // Nothing is saved for a while, and everybody writes.
+    store.set_latency(Duration::from_millis(500));
+    for (n, handle) in handles.iter().enumerate() {
+        stash(handle, "count", 1_000 + n as u64);
+    }
+    for handle in &handles {
+        flush(handle).await.unwrap();
+    }
+    store.set_latency(Duration::ZERO);
+    for n in 0..SESSIONS {
+        assert_eq!(stored(&engine, &format!("sid {n}"), "count").await, Some(1_000 + n));
+    }
+}
+
 /// Panics on its first read.
 struct Breaking {
     inner: Arc<dyn durable_stash_engine::store::Store>,

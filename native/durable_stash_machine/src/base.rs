@@ -111,6 +111,15 @@ impl Base {
         self.stored()?.document.epoch(view, tab)
     }
 
+    /// What the copy at hand takes up, roughly.
+    pub(crate) fn cached_bytes(&self) -> usize {
+        match self {
+            Self::Stored(stored) => stored.bytes,
+            Self::Damaged { last, .. } => last.as_ref().map_or(0, |last| last.bytes),
+            Self::Unknown | Self::Absent => 0,
+        }
+    }
+
     /// What a read must answer instead of content.
     pub(crate) fn error(&self) -> Option<ErrorKind> {
         match self {

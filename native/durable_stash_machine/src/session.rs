@@ -200,6 +200,11 @@ impl Session {
         self.pending.bytes() + self.frozen.as_ref().map_or(0, |frozen| frozen.batch.bytes())
     }
 
+    /// What is at hand of the document as the store has it, in bytes.
+    pub fn cached_bytes(&self) -> usize {
+        self.base.cached_bytes()
+    }
+
     /// The highest number that a batch of this session has had.
     pub fn last_seq(&self) -> u64 {
         self.last_seq
