@@ -110,6 +110,10 @@ fn simulate(kind: Kind, impossible: &[&str]) {
         worlds += 1;
     }
     println!("{kind:?}: {worlds} worlds, {total:?}");
+    let Counts { saved, failed, unknown, conflicts, crashes, .. } = total;
+    println!(
+        "figures machine, {kind:?}: worlds={worlds} crashes={crashes} conflicts={conflicts} saved={saved} failed={failed} unknown={unknown}"
+    );
     // A simulation that never meets a conflict proves nothing.
     if seeds >= SEEDS {
         assert_eq!(total.never(), impossible, "what never happened, and what cannot");
