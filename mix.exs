@@ -12,7 +12,13 @@ defmodule DurableStash.MixProject do
       elixir: "~> 1.18",
       elixirc_paths: elixirc_paths(Mix.env()),
       test_ignore_filters: [
-        &String.starts_with?(&1, ["test/standins/", "test/support/", "test/shared/", "test/live_view/support/"])
+        &String.starts_with?(&1, [
+          "test/standins/",
+          "test/support/",
+          "test/shared/",
+          "test/live_view/support/",
+          "test/kills/"
+        ])
       ],
       build_path: if(standins?(), do: "_build/standins", else: "_build"),
       start_permanent: Mix.env() == :prod,
@@ -56,7 +62,7 @@ defmodule DurableStash.MixProject do
 
   defp standins?, do: System.get_env("DURABLE_STASH_STANDINS") == "1"
 
-  defp elixirc_paths(:test), do: ["lib", "test/support", "test/shared"]
+  defp elixirc_paths(:test), do: ["lib", "test/support", "test/shared", "test/kills"]
   defp elixirc_paths(_env), do: ["lib"]
 
   defp aliases do

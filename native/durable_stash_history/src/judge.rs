@@ -289,6 +289,7 @@ fn figures(history: &History) -> Vec<(String, u64)> {
         ("open", history.writes.iter().filter(|write| write.end.is_none()).count() as u64),
         ("reads", history.reads.len() as u64),
         ("answered", answers.clone().count() as u64),
+        ("recovered", answers.clone().filter(|answer| !answer.values.is_empty()).count() as u64),
         ("stale_answers", answers.filter(|answer| answer.stale).count() as u64),
         ("versions", history.chains.values().map(|chain| chain.states.len() as u64).sum()),
         ("torn", history.torn),
