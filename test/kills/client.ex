@@ -188,20 +188,20 @@ defmodule DurableStash.Kills.Client do
   # The HTTP render of a page: it reads what is of no tab, and claims nothing.
   defp read_dead(client) do
     {c, client} = named(client)
-    journal_open(client, c, :dead, "none of #{c}")
+    journal_open(client, c, :dead)
     Journal.write(client.journal, :read, c: c, r: 1)
     lv = Page.render(page(client), view(client))
-    answered(client, c, lv, client.page.session)
+    answered(client, c, lv, :dead)
     close(%{client | lv: lv, c: c})
     client
   end
 
   defp mount(client, mount) do
     {c, client} = named(client)
-    journal_open(client, c, mount, client.page.tab)
+    journal_open(client, c, mount)
     Journal.write(client.journal, :read, c: c, r: 1)
     {lv, _page} = Page.mount(%{page(client) | mounts: if(mount == :fresh, do: 0, else: 1)}, view(client))
-    answered(client, c, lv, if(mount == :fresh, do: client.page.session, else: keys(client)))
+    answered(client, c, lv, mount)
     # Without an engine that takes it, as in a shutdown, it is a mount that claims nothing.
     if LiveViewProcess.run(lv, &{Context.fetch!(&1).session != nil, &1}),
       do: Journal.write(client.journal, :opened, c: c)
@@ -216,31 +216,33 @@ defmodule DurableStash.Kills.Client do
 
   # -- The journal ----------------------------------------------------------------------------------------------------
 
-  defp journal_open(%{page: page} = client, c, mount, tab) do
+  defp journal_open(%{page: page} = client, c, mount) do
     Journal.write(client.journal, :open,
       c: c,
       s: page.sid,
       node: client.node,
       view: Atom.to_string(page.view),
       vsn: 1,
-      tab: tab,
+      tab: page.tab,
       mount: mount,
       stores_tab: page.reconnect != []
     )
   end
 
-  defp answered(client, c, lv, keys) do
+  defp answered(client, c, lv, mount) do
     {assigns, stale?} = LiveViewProcess.run(lv, &{{&1.assigns, Process.get(__MODULE__, false)}, &1})
 
     answer =
       case LiveViewProcess.recovered(lv) do
-        :recovered -> [found: Map.new(by_scope(client, Map.take(assigns, keys))), stale: stale?]
+        :recovered -> [found: Map.new(by_scope(client, assigns)), stale: stale?]
         # Of the keys in scope: there may be others.
         :not_found -> [found: %{}]
         :error -> [error: :unavailable]
       end
 
-    Journal.write(client.journal, :answer, [c: c, r: 1] ++ answer)
+    # The tab's keys come back to a rejoin only.
+    scope = if mount == :rejoin, do: [], else: [scope: :session]
+    Journal.write(client.journal, :answer, [c: c, r: 1] ++ scope ++ answer)
   end
 
   @doc "Has each LiveView of this node note whether its recovery was answered with an old copy."
@@ -256,10 +258,11 @@ defmodule DurableStash.Kills.Client do
 
   defp page(%{page: page}), do: Page.open(Page.session(page.sid), id: page.tab, script: false)
 
-  # Nothing is assigned at mount, so that no default is ever stashed.
+  # Of what is stored nothing is assigned at mount, so that no default is ever stashed. Something is: a mount is rendered.
   defp view(%{page: page}) do
     scopes = for(key <- page.session, do: {key, :session}) ++ for key <- page.reconnect, do: {key, :reconnect}
-    [view: page.view, stash: [adapter: DurableStash, stored_keys: scopes, durability: page.durability]]
+    stash = [adapter: DurableStash, stored_keys: scopes, durability: page.durability]
+    [view: page.view, stash: stash, assigns: [title: page.tab]]
   end
 
   defp keys(%{page: page}), do: page.session ++ page.reconnect

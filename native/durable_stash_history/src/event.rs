@@ -41,6 +41,8 @@ pub(crate) struct Line<'a> {
     pub(crate) r: Option<u64>,
     #[serde(borrow)]
     pub(crate) found: Option<Found<'a>>,
+    #[serde(borrow)]
+    pub(crate) scope: Option<Cow<'a, str>>,
     pub(crate) rev: Option<u64>,
     pub(crate) stale: Option<bool>,
     #[serde(borrow)]

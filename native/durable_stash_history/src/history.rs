@@ -129,6 +129,8 @@ pub(crate) struct Answer {
     /// The version of the code that wrote the slice, and the tab's part of it; none if nothing was found.
     pub(crate) found: Option<(u64, u64)>,
     pub(crate) values: Vec<(Register, Name)>,
+    /// It says nothing of `:reconnect` keys.
+    pub(crate) is_tabless: bool,
     pub(crate) rev: Option<u64>,
     pub(crate) stale: bool,
 }
@@ -481,7 +483,13 @@ impl History {
             return Ok(());
         }
         let slot = self.clients[client].slot.ok_or("it has no slot")?;
-        let mut answer = Answer { at, found: None, values: Vec::new(), rev: line.rev, stale: line.stale == Some(true) };
+        let is_tabless = match line.scope.as_deref() {
+            None => false,
+            Some("session") => true,
+            Some(other) => return Err(format!("there is no scope {other}")),
+        };
+        let stale = line.stale == Some(true);
+        let mut answer = Answer { at, found: None, values: Vec::new(), is_tabless, rev: line.rev, stale };
         if let Some(found) = &line.found {
             let vsn = found.vsn.unwrap_or(slot.vsn);
             let tab_vsn = found.tab_vsn.unwrap_or(vsn);

@@ -24,7 +24,7 @@
 //! | `invoke` | `c` `w` `op` | a write, numbered upwards by its client. `stash`: `session` and `tab`, objects of keys and values; `remove`: the same as lists of keys; `reset`; `forget`, which needs no `open` but `s` and `node` |
 //! | `saved`, `failed`, `unknown` | `c`, and `w` or `upto` | the one outcome of a write, or of all up to a number that have none yet. `failed` is certain: refused, or in no later object |
 //! | `flushed` | `c` `session` `tab` | the client was told that all it holds is saved: the last values that it has sent |
-//! | `read`, `answer` | `c` `r` | `answer` has `found` (null, or `vsn`, `tab_vsn`, `session`, `tab`), `rev`, `stale`; or `error` |
+//! | `read`, `answer` | `c` `r` | `answer` has `found` (null, or `vsn`, `tab_vsn`, `session`, `tab`), `rev`, `stale`; or `error`. `"scope":"session"`: it leaves the tab out, whatever is in it |
 //! | `version` | `s` `etag` `replaces` `text` | a commit: the etag that it named (null: none), and the object as text, or as base64 in `body`; or `"deleted":true`. Where its time is not known, `t` is the earliest that it can have been, and `until` the latest |
 //! | `final` | `s` `text` | what stands in the end; or `"missing":true` |
 //! | `lost` | `s` | somebody took the object away, damaged it or rolled it back behind everybody's back |

@@ -244,7 +244,7 @@ impl Asked<'_> {
         let (vsn, tab_vsn) = self.answer.found.unwrap_or((self.slot.vsn, self.slot.vsn));
         let is_read = |register: &&Register| match register.tab {
             None => register.vsn == vsn,
-            Some(tab) => register.vsn == tab_vsn && tab == self.slot.tab,
+            Some(tab) => !self.answer.is_tabless && register.vsn == tab_vsn && tab == self.slot.tab,
         };
         for register in of_view.iter().filter(is_read) {
             if !self.answer.values.iter().any(|(named, _)| named == register) {

@@ -193,3 +193,21 @@ fn a_read_while_a_commit_was_under_way_may_see_either_and_one_after_it_may_not()
     story.answer("b", 2, json!({"k": "x1"}), json!({}));
     story.is_sound();
 }
+
+#[test]
+fn an_answer_that_leaves_the_tab_out_says_nothing_of_it() {
+    let mut story = Story::new();
+    story.open("a", "n1", "t", "fresh");
+    story.stash_tab("a", 1, "d", "y1");
+    story.set_tab("t", "d", Some("y1"));
+    story.commit("w1");
+    story.end("a", 1, "saved");
+    story.wait(1);
+    story.open("b", "n2", "t", "rejoin");
+    story.read("b", 1);
+    let mut whole = story.clone();
+    story.line(json!({"e": "answer", "c": "b", "r": 1, "found": {}, "scope": "session"}));
+    story.is_sound();
+    whole.line(json!({"e": "answer", "c": "b", "r": 1, "found": {}}));
+    whole.breaks(durable_stash_history::Promise::I4, &["key \"d\"", "read 1 of client b"]);
+}
