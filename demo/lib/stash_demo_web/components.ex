@@ -5,22 +5,33 @@ defmodule StashDemoWeb.Components do
 
   use Phoenix.Component
 
+  @themes ~w(auto light dark)
+
   attr :here, :string, required: true, doc: "the path of this page"
+  attr :theme, :string, required: true, values: @themes
   attr :status, :atom, required: true
-  slot :tools, doc: "controls beside the status"
   slot :inner_block, required: true
 
   def frame(assigns) do
+    assigns = assign(assigns, pages: [{"/", "Page"}, {"/pad", "Scratch pad"}], themes: @themes)
+
     ~H"""
     <div class="frame">
       <header class="bar">
         <p class="name">DurableStash</p>
         <nav aria-label="Pages">
-          <.link :for={{path, title} <- [{"/", "Page"}, {"/pad", "Scratch pad"}]} navigate={path} aria-current={path == @here && "page"}>
-            {title}
-          </.link>
+          <.link :for={{path, title} <- @pages} navigate={path} aria-current={path == @here && "page"}>{title}</.link>
         </nav>
-        {render_slot(@tools)}
+        <%!-- After a reconnect LiveView would send the form again: an old choice, over one made in another tab since. --%>
+        <form id="theme" class="theme" phx-change="theme" phx-auto-recover="ignore" data-theme={@theme}>
+          <fieldset>
+            <legend>Theme</legend>
+            <label :for={theme <- @themes}>
+              <input type="radio" name="theme" value={theme} checked={theme == @theme} />
+              <span>{String.capitalize(theme)}</span>
+            </label>
+          </fieldset>
+        </form>
         <.status status={@status} />
       </header>
       <main>
@@ -30,25 +41,21 @@ defmodule StashDemoWeb.Components do
     """
   end
 
+  @doc "What the form of `frame/1` asks for with its event `theme`."
+  def choose_theme(socket, %{"theme" => theme}) when theme in @themes, do: assign(socket, theme: theme)
+
   attr :status, :atom, required: true, values: [:saved, :saving, :unsaved]
 
-  @doc """
-  Whether what was done on this page is in the store. The words of the server are shown only while the page is connected to it,
-  and while it has answered what the page sent last (demo.css).
-  """
-  def status(assigns) do
+  # The server's words count only while the page is connected to it, and has had its answer to what it sent (demo.css).
+  defp status(assigns) do
     ~H"""
-    <p id="status" class="status" role="status" aria-live="polite" data-status={@status}>
-      <span class="told">{words(@status)}</span>
+    <div id="status" class="status">
+      <DurableStash.Components.status status={@status} class="told" />
       <span class="pending">Saving…</span>
-      <span class="away">Not connected</span>
-    </p>
+      <span class="away" role="status">Not connected</span>
+    </div>
     """
   end
-
-  defp words(:saved), do: "Saved"
-  defp words(:saving), do: "Saving…"
-  defp words(:unsaved), do: "Not saved"
 
   attr :id, :string, required: true
   attr :term, :string, required: true

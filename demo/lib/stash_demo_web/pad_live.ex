@@ -7,7 +7,7 @@ defmodule StashDemoWeb.PadLive do
 
   use LiveStash,
     adapter: DurableStash,
-    stored_keys: [:text],
+    stored_keys: [:text, theme: {:shared, sync: true}],
     auto_stash: true,
     status: :stash_status
 
@@ -17,7 +17,7 @@ defmodule StashDemoWeb.PadLive do
 
   @impl Phoenix.LiveView
   def mount(_params, _session, socket) do
-    {_outcome, socket} = socket |> assign(text: "") |> LiveStash.recover_state()
+    {_outcome, socket} = socket |> assign(text: "", theme: "auto") |> LiveStash.recover_state()
     {:ok, socket}
   end
 
@@ -26,10 +26,17 @@ defmodule StashDemoWeb.PadLive do
     {:noreply, assign(socket, text: String.slice(text, 0, @longest_text))}
   end
 
+  def handle_event("theme", params, socket), do: {:noreply, choose_theme(socket, params)}
+
+  # LiveView renders no more once a callback has navigated, and where nothing is rendered nothing is stashed by itself.
+  def handle_event("clear", _params, socket) do
+    {:noreply, socket |> assign(text: "") |> DurableStash.push_navigate(to: "/")}
+  end
+
   @impl Phoenix.LiveView
   def render(assigns) do
     ~H"""
-    <.frame here="/pad" status={@stash_status}>
+    <.frame here="/pad" theme={@theme} status={@stash_status}>
       <div class="lead">
         <h1>A scratch pad.</h1>
         <p>
@@ -40,6 +47,7 @@ defmodule StashDemoWeb.PadLive do
       <form id="pad-form" class="pad" phx-change="write" phx-submit="write">
         <label for="pad" class="hidden">Scratch pad</label>
         <textarea id="pad" name="text" rows="12" maxlength="10000" placeholder="Write."><%= "\n" <> @text %></textarea>
+        <button type="button" id="clear" phx-click="clear">Clear it, and go back to the page</button>
       </form>
     </.frame>
     """

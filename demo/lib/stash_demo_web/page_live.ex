@@ -18,10 +18,14 @@ defmodule StashDemoWeb.PageLive do
     adapter: DurableStash,
     vsn: @version,
     migrate: &__MODULE__.migrate/2,
-    stored_keys: [:count, :theme, :items, draft: :reconnect],
+    stored_keys: [
+      count: {:session, sync: true},
+      items: {:session, sync: true},
+      theme: {:shared, sync: true},
+      draft: :reconnect
+    ],
     status: :stash_status
 
-  @themes ~w(auto light dark)
   @longest_text 2_000
   @longest_list 50
   @burst 1_000
@@ -39,26 +43,23 @@ defmodule StashDemoWeb.PageLive do
     {outcome, socket} = LiveStash.recover_state(socket)
     if connected?(socket), do: Figures.subscribe(sid)
 
-    {:ok,
-     assign(socket, came_back: came_back(outcome, socket.assigns), figures: Figures.of(sid), mounts: mounts(socket))}
+    facts = [came_back: came_back(outcome, socket.assigns), figures: Figures.of(sid), mounts: mounts(socket)]
+    {:ok, socket |> assign(facts) |> look()}
   end
 
   @impl Phoenix.LiveView
   def handle_event("count", %{"by" => by}, socket) when by in ["1", "-1"] do
-    {:noreply, socket |> update(:count, &(&1 + String.to_integer(by))) |> LiveStash.stash()}
+    {:noreply, socket |> update(:count, &(&1 + String.to_integer(by))) |> stash()}
   end
 
   def handle_event("burst", _params, socket) do
-    {:noreply,
-     Enum.reduce(1..@burst, socket, fn _time, socket -> socket |> update(:count, &(&1 + 1)) |> LiveStash.stash() end)}
+    {:noreply, Enum.reduce(1..@burst, socket, fn _time, socket -> socket |> update(:count, &(&1 + 1)) |> stash() end)}
   end
 
-  def handle_event("theme", %{"theme" => theme}, socket) when theme in @themes do
-    {:noreply, socket |> assign(theme: theme) |> LiveStash.stash()}
-  end
+  def handle_event("theme", params, socket), do: {:noreply, socket |> choose_theme(params) |> stash()}
 
   def handle_event("draft", %{"draft" => text}, socket) when is_binary(text) do
-    {:noreply, socket |> assign(draft: String.slice(text, 0, @longest_text)) |> LiveStash.stash()}
+    {:noreply, socket |> assign(draft: String.slice(text, 0, @longest_text)) |> stash()}
   end
 
   # The two keys are saved together, or neither is.
@@ -69,7 +70,7 @@ defmodule StashDemoWeb.PageLive do
 
       text ->
         items = Enum.take([item(text, @version) | socket.assigns.items], @longest_list)
-        {:noreply, socket |> assign(items: items, draft: "") |> LiveStash.stash()}
+        {:noreply, socket |> assign(items: items, draft: "") |> stash()}
     end
   end
 
@@ -105,12 +106,17 @@ defmodule StashDemoWeb.PageLive do
   end
 
   @impl Phoenix.LiveView
-  def handle_info({:figures, figures}, socket), do: {:noreply, assign(socket, figures: figures)}
+  def handle_info({:figures, figures}, socket), do: {:noreply, socket |> assign(figures: figures) |> look()}
+
+  defp stash(socket), do: socket |> LiveStash.stash() |> look()
+
+  # The indicator does not show quick writes. This shows them.
+  defp look(socket), do: assign(socket, in_store?: DurableStash.status(socket) == :saved)
 
   defp change_items(socket, at, change) do
     case Integer.parse(at) do
       {at, ""} when at >= 0 and at < length(socket.assigns.items) ->
-        {:noreply, socket |> update(:items, &change.(&1, at)) |> LiveStash.stash()}
+        {:noreply, socket |> update(:items, &change.(&1, at)) |> stash()}
 
       _no_such_item ->
         {:noreply, socket}
@@ -120,20 +126,7 @@ defmodule StashDemoWeb.PageLive do
   @impl Phoenix.LiveView
   def render(assigns) do
     ~H"""
-    <.frame here="/" status={@stash_status}>
-      <:tools>
-        <%!-- After a reconnect LiveView would send the form again: here an old choice, over one that was made in another tab since. --%>
-        <form id="theme" class="theme" phx-change="theme" phx-auto-recover="ignore" data-theme={@theme}>
-          <fieldset>
-            <legend>Theme</legend>
-            <label :for={theme <- themes()}>
-              <input type="radio" name="theme" value={theme} checked={theme == @theme} />
-              <span>{String.capitalize(theme)}</span>
-            </label>
-          </fieldset>
-        </form>
-      </:tools>
-
+    <.frame here="/" theme={@theme} status={@stash_status}>
       <div class="lead">
         <h1>Try to lose something.</h1>
         <p>
@@ -209,6 +202,7 @@ defmodule StashDemoWeb.PageLive do
           <section aria-labelledby="server-title">
             <h2 id="server-title">Who serves this page</h2>
             <dl class="facts">
+              <.figure id="in-store" term="in the store">{if @in_store?, do: "everything", else: "not yet everything"}</.figure>
               <.figure id="os-pid" term="server process">{Server.os_pid()}</.figure>
               <.figure id="live-view" term="LiveView">{inspect(self())}</.figure>
               <.figure id="version" term="version of the page">{version()}</.figure>
@@ -241,8 +235,6 @@ defmodule StashDemoWeb.PageLive do
 
   defp text(%{"text" => text}), do: text
   defp text(text), do: text
-
-  defp themes, do: @themes
 
   defp deploy_brings(1), do: "SIGTERM. Version 1 has its own list."
   defp deploy_brings(2), do: "SIGTERM. Version 2 can tick things off."
