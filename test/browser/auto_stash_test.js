@@ -1,7 +1,6 @@
 import assert from "node:assert/strict"
 import { test } from "node:test"
 
-import { until } from "./support/wait.js"
 import { World } from "./support/world.js"
 
 test("with auto_stash what is typed is saved by itself, and outlives SIGKILL", async (t) => {
@@ -9,7 +8,7 @@ test("with auto_stash what is typed is saved by itself, and outlives SIGKILL", a
   const pad = await world.open(await world.browser(), "/pad")
 
   await pad.tab.locator("#pad").pressSequentially("A line without a stash.")
-  await pad.saved()
+  await world.stores("A line without a stash.")
   await world.node.stop("SIGKILL")
   await world.startNode()
 
@@ -38,12 +37,23 @@ test("with auto_stash a page that is cut off in mid-word saves the whole word wh
   await pad.tab.locator("#pad").pressSequentially("word")
   world.proxy.restore()
   await pad.connected()
-  await pad.saved()
+  await world.stores("half a word")
 
   assert.ok(await pad.isMarked())
   const other = await world.open(pad.tab.context(), "/pad")
-  await until(
-    async () => (await other.tab.locator("#pad").inputValue()) === "half a word",
-    () => "the other tab has no whole word",
-  )
+  assert.equal(await other.tab.locator("#pad").inputValue(), "half a word")
+})
+
+test("what a callback changed before it navigated is saved", async (t) => {
+  const world = await World.start(t)
+  const pad = await (await world.open(await world.browser(), "/pad")).mark()
+  await pad.tab.locator("#pad").pressSequentially("Nobody needs this.")
+  await world.stores("Nobody needs this.")
+
+  await pad.press("Clear it, and go back to the page")
+  await pad.at("Page")
+  await pad.follow("Scratch pad")
+
+  assert.equal(await pad.tab.locator("#pad").inputValue(), "")
+  assert.ok(await pad.isMarked())
 })

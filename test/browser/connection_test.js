@@ -2,6 +2,7 @@ import assert from "node:assert/strict"
 import { test } from "node:test"
 
 import { everything } from "./support/page.js"
+import { until } from "./support/wait.js"
 import { World } from "./support/world.js"
 
 test("a page whose connection is cut comes back with count, list, theme and draft, without a page load", async (t) => {
@@ -70,11 +71,15 @@ test("a click that reaches the LiveView of a lost connection, after the page has
   await page.mountedAfter(before)
   await (await page.add()).saved()
 
-  // The zombie lives and answers: it has counted to 1003.
+  // The zombie lives, has been told of the new count as a synced key, and answers.
   const [{ node }] = late
-  const answered = new Promise((resolve) => node.on("data", (bytes) => bytes.includes("1003") && resolve()))
+  let answer = ""
+  node.on("data", (bytes) => (answer += bytes))
   for (const { bytes } of late) node.write(bytes)
-  await answered
+  await until(
+    () => answer.includes("1004"),
+    () => "the LiveView of the lost connection has not answered",
+  )
 
   await page.remounts(() => world.proxy.cut())
   assert.equal(await page.cameBack(), "count 4, 1 on the list, 8 characters of a draft")

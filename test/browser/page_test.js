@@ -50,7 +50,7 @@ test("where nothing would start the server again, the page does not offer to end
   for (const event of ["kill", "deploy"]) {
     await more.evaluate((button, event) => button.setAttribute("phx-click", event), event)
     await page.press("One more")
-    await page.saved()
+    await page.answered()
   }
   await more.evaluate((button) => button.setAttribute("phx-click", "count"))
   await page.add()

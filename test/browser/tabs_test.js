@@ -70,6 +70,27 @@ test("two tabs that write different keys keep both", async (t) => {
   assert.equal(await three.cameBack(), "count 8, 2 on the list, 0 characters of a draft")
 })
 
+test("what is synced in one tab is shown in the other one at once, on another page too", async (t) => {
+  const world = await World.start(t)
+  const browser = await world.browser()
+  const one = await world.open(browser)
+  const two = await world.open(browser)
+  const pad = await world.open(browser, "/pad")
+
+  await (await one.add(2)).enlist("tea")
+  await two.shows("#count", "2")
+  await two.shows("#items li > :first-child", "tea")
+  await two.choose("Dark")
+  await one.tab.waitForSelector('[data-theme="dark"]')
+  await pad.tab.waitForSelector('[data-theme="dark"]')
+
+  // It counts on from what it was told.
+  await (await two.add(1)).saved()
+  await one.shows("#count", "3")
+  await one.reload()
+  assert.equal(await one.cameBack(), "count 3, 1 on the list, 0 characters of a draft")
+})
+
 // What the browser's own "Duplicate" does: an extension may ask for it.
 async function browserThatDuplicates(world) {
   const extension = await mkdtemp(path.join(tmpdir(), "durable_stash_extension."))

@@ -50,17 +50,29 @@ export class Page {
     return this
   }
 
-  // Waits until the indicator says that everything is in the store, and the page has had its answer to everything it sent.
+  // Waits until everything is in the store, and the page has had its answer to everything it sent. That the indicator says
+  // Saved is not enough: it shows no write that is quick.
   async saved() {
+    await this.answered()
+    await this.shows("#in-store", "everything")
+    return this.indicates("Saved")
+  }
+
+  // Waits until the page has had its answer to everything it sent.
+  async answered() {
     const waits = this.tab.locator(".phx-click-loading, .phx-change-loading, .phx-submit-loading")
-    return this.indicates("Saved", async () => (await waits.count()) === 0)
+    await until(
+      async () => (await waits.count()) === 0,
+      () => "the page still waits for an answer",
+    )
+    return this
   }
 
   // Waits until the indicator says this.
-  async indicates(word, and = () => true) {
+  async indicates(word) {
     let shown
     await until(
-      async () => (await and()) && (shown = await this.indicator()) === word,
+      async () => (shown = await this.indicator()) === word,
       () => `the indicator says ${JSON.stringify(shown)} and not ${word}`,
     )
     return this
@@ -69,9 +81,9 @@ export class Page {
   // The one word of the indicator that can be seen.
   indicator() {
     return this.#evaluate(() => {
-      const words = document.querySelectorAll("#status span")
+      const words = document.querySelectorAll("#status > *")
       const seen = [...words].filter((word) => getComputedStyle(word).visibility === "visible")
-      return seen.map((word) => word.textContent).join()
+      return seen.map((word) => word.textContent.trim()).join()
     })
   }
 
@@ -128,8 +140,13 @@ export class Page {
 
   // Live navigation, by the link of this name.
   async follow(name) {
+    await this.tab.getByRole("link", { name, exact: true }).click()
+    return this.at(name)
+  }
+
+  // Waits until it is the page that this link leads to.
+  async at(name) {
     const link = this.tab.getByRole("link", { name, exact: true })
-    await link.click()
     await until(
       async () => (await link.getAttribute("aria-current")) === "page",
       () => `there was no navigation to ${name}`,

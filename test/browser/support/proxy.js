@@ -2,6 +2,8 @@
 
 import net from "node:net"
 
+import { until } from "./wait.js"
+
 export class Proxy {
   #server = net.createServer({ allowHalfOpen: true }, (client) => this.#accept(client))
   #pairs = new Set()
@@ -60,9 +62,13 @@ export class Proxy {
 
   // Runs what makes the browser send something, and returns when the node has been sent it.
   async forwarded(send) {
-    const written = new Promise((resolve) => (this.#onWritten = resolve))
+    let written = false
+    this.#onWritten = () => (written = true)
     await send()
-    await written
+    await until(
+      () => written,
+      () => "the node was sent nothing",
+    )
   }
   #onWritten = () => {}
 

@@ -10,6 +10,7 @@ import { chromium } from "playwright-core"
 import { Node } from "./node.js"
 import { Page } from "./page.js"
 import { Proxy } from "./proxy.js"
+import { until } from "./wait.js"
 
 export const launch = {
   executablePath: process.env.CHROMIUM,
@@ -76,13 +77,25 @@ export class World {
     return new Page(await browser.newPage(), this.url).open(at)
   }
 
-  // The only document in the store: what its header says.
+  // What the header of the only document in the store says.
   async header() {
+    const text = await this.#document()
+    return JSON.parse(text.slice(0, text.indexOf("\n")))
+  }
+
+  // Waits until this text is in the only document of the store.
+  async stores(text) {
+    await until(
+      async () => (await this.#document()).includes(JSON.stringify(text)),
+      () => `the store has no ${text}`,
+    )
+  }
+
+  async #document() {
     const files = await readdir(this.data, { recursive: true, withFileTypes: true })
     const documents = files.filter((file) => file.isFile() && /^[0-9a-f]{64}$/.test(file.name))
     if (documents.length !== 1) throw new Error(`the store has ${documents.length} documents`)
-    const text = await readFile(path.join(documents[0].parentPath, documents[0].name), "utf8")
-    return JSON.parse(text.slice(0, text.indexOf("\n")))
+    return readFile(path.join(documents[0].parentPath, documents[0].name), "utf8")
   }
 
   onEnd(close) {
