@@ -46,7 +46,8 @@ defmodule DurableStash do
 
   `:session` keys are the module's: two LiveViews of one module in a page share them. `:reconnect` keys are the tab's, known by the
   `id` that `live_render` is given; the LiveView around has to have a stash for that, or the mount raises an `ArgumentError`. A nested
-  LiveView that is taken out of the page and put in again starts blank.
+  LiveView that is taken out of the page and put in again starts blank, unless the page has reconnected since it was loaded. A sticky
+  LiveView is in no tab, so a `:reconnect` key of one raises too.
   """
   defmacro __using__(options) do
     quote do

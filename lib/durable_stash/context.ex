@@ -90,7 +90,7 @@ defmodule DurableStash.Context do
   @spec new(Options.t(), Socket.t(), session :: map()) :: t()
   def new(%Options{} = options, %Socket{} = socket, session) do
     tab = Tab.of(socket)
-    check_tab!(tab, options, socket.view)
+    Tab.check!(tab, options.tab_keys, socket.view)
 
     sid =
       case SessionKey.fetch(session, options.session_id_key) do
@@ -269,14 +269,6 @@ defmodule DurableStash.Context do
     _without_it_the_assign_lags = Session.watch(context.session, self())
     context
   end
-
-  defp check_tab!(%Tab{lost?: true}, %Options{tab_keys: [key | _rest]}, view) do
-    raise ArgumentError,
-          "#{inspect(view)} is nested in a LiveView without a stash, so there is no tab that its :reconnect key " <>
-            "#{inspect(key)} could come back to. Give the outer LiveView one, stored_keys: [] will do, or the key another scope"
-  end
-
-  defp check_tab!(_tab, _options, _view), do: :ok
 
   defp superseded do
     Error.new(

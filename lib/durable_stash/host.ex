@@ -79,7 +79,7 @@ defmodule DurableStash.Host do
 
   @doc "Whether a dead render has met a LiveView that a nested one may be in."
   @spec any?() :: boolean()
-  def any?, do: Process.get(@key, %{}) != %{}
+  def any?, do: Enum.any?(Process.get(@key, %{}), fn {_key, sealed} -> sealed.().context.tab.lost == nil end)
 
   # The first render has all components that the page starts with. Those that come later do not take part in the mount.
   defp rendered(socket) do

@@ -13,8 +13,8 @@ defmodule DurableStash.Tab do
   @announce "live-stash:init-redis"
 
   @enforce_keys [:id, :mount, :announce?]
-  # `lost?`: a nested LiveView's, around which there is no tab.
-  defstruct [:id, :mount, :announce?, lost?: false]
+  # `lost`: why no later mount can find this tab again.
+  defstruct [:id, :mount, :announce?, lost: nil]
 
   @typedoc """
     * `:dead` is the HTTP render,
@@ -22,14 +22,17 @@ defmodule DurableStash.Tab do
     * `:rejoin` a later mount of the same page.
   """
   @type mount :: :dead | :fresh | :rejoin
-  @type t :: %__MODULE__{id: String.t(), mount: mount(), announce?: boolean(), lost?: boolean()}
+  @type t :: %__MODULE__{id: String.t(), mount: mount(), announce?: boolean(), lost: nil | :sticky | :nothing_around}
 
   @doc "The tab of a socket that is being mounted."
   @spec of(Socket.t()) :: t()
   def of(%Socket{parent_pid: parent} = socket) do
     cond do
       not LiveView.connected?(socket) ->
-        %__MODULE__{id: socket.id, mount: :dead, announce?: false, lost?: parent != nil and not Host.any?()}
+        %__MODULE__{id: socket.id, mount: :dead, announce?: false, lost: lost_at_dead_mount(socket)}
+
+      sticky?(socket) ->
+        lost(:sticky)
 
       parent != nil ->
         nested(Host.tab_around(socket), socket)
@@ -38,6 +41,16 @@ defmodule DurableStash.Tab do
         connected(connect_params(socket), socket.id)
     end
   end
+
+  @doc "Raises an `ArgumentError` where the view has `:reconnect` keys, and the tab cannot be found again."
+  @spec check!(t(), tab_keys :: [atom()], view :: module()) :: :ok
+  def check!(%__MODULE__{lost: lost}, [key | _rest], view) when lost != nil do
+    raise ArgumentError,
+          "#{inspect(view)} is #{reason(lost)}, so there is no tab that its :reconnect key " <>
+            "#{inspect(key)} could come back to. #{remedy(lost)}"
+  end
+
+  def check!(_tab, _tab_keys, _view), do: :ok
 
   @doc "Tells the page the nonce that was minted for it."
   @spec announce(Socket.t(), t()) :: Socket.t()
@@ -51,11 +64,32 @@ defmodule DurableStash.Tab do
   # stored in this very tab.
   defp nested({:ok, around}, socket) do
     rejoins? = around.mount == :rejoin or rejoin?(connect_params(socket))
-    %__MODULE__{id: "#{around.id}/#{socket.id}", mount: if(rejoins?, do: :rejoin, else: :fresh), announce?: false}
+    id = "#{around.id}/#{socket.id}"
+    %__MODULE__{id: id, mount: if(rejoins?, do: :rejoin, else: :fresh), announce?: false, lost: around.lost}
   end
 
+  defp nested(:error, _socket), do: lost(:nothing_around)
+
   # A tab of its own, or two pages' would be taken for one.
-  defp nested(:error, _socket), do: %__MODULE__{id: SessionKey.mint(), mount: :fresh, announce?: false, lost?: true}
+  defp lost(why), do: %__MODULE__{id: SessionKey.mint(), mount: :fresh, announce?: false, lost: why}
+
+  defp lost_at_dead_mount(%Socket{parent_pid: parent} = socket) do
+    cond do
+      sticky?(socket) -> :sticky
+      parent != nil and not Host.any?() -> :nothing_around
+      true -> nil
+    end
+  end
+
+  # Its id is one and the same in every page, and it outlives the page's nonce, which each live navigation renews.
+  defp sticky?(%Socket{sticky?: sticky?}), do: sticky? == true
+
+  defp reason(:sticky), do: "sticky, or nested in a sticky LiveView, which outlives the page"
+  defp reason(:nothing_around), do: "nested in a LiveView without a stash"
+
+  defp remedy(:sticky), do: "Give the key another scope"
+
+  defp remedy(:nothing_around), do: "Give the outer LiveView one, stored_keys: [] will do, or the key another scope"
 
   defp rejoin?(%{"_mounts" => mounts}), do: is_integer(mounts) and mounts > 0
   defp rejoin?(_params), do: false

@@ -136,6 +136,61 @@ defmodule DurableStash.NestedTest do
     end
   end
 
+  describe "in a nested LiveView that is in no tab" do
+    test "a :reconnect key is refused at mount, dead and connected alike", %{engine: engine} do
+      parent = start_supervised!({Agent, fn -> nil end})
+      page = Page.open(Page.session())
+      between = Page.nest(page, parent, "between", view(engine, stored_keys: [:room]))
+      options = [session: page.session, id: "chat", params: %{"_mounts" => 0}, parent: between] ++ chat(engine)
+      assert {:error, {%ArgumentError{message: message}, _stack}} = GenServer.start(LiveViewProcess, options)
+      assert message =~ "DurableStash.ChatLive is nested in a LiveView without a stash"
+
+      outer = %Phoenix.LiveView.Socket{id: "between", view: DurableStash.SomeLive, parent_pid: self()}
+      tab = DurableStash.Tab.of(outer)
+      assert %{mount: :dead, lost: :nothing_around} = tab
+      DurableStash.Host.attach(outer, %{tab: tab})
+      assert %{lost: :nothing_around} = DurableStash.Tab.of(%{outer | id: "chat", view: DurableStash.ChatLive})
+    end
+  end
+
+  describe "a sticky LiveView" do
+    # It has no parent, joins with the page's params, and has the same id in every page.
+    defp stick(page, view) do
+      script = if page.memory, do: %{"liveStash" => page.memory}, else: %{}
+      params = Map.put(script, "_mounts", max(page.mounts - 1, 0))
+      [session: page.session, id: "player", params: params, sticky: true] ++ view
+    end
+
+    test "of one tab does not supersede another tab's", %{engine: engine} do
+      player = view(engine, [stored_keys: [:volume]], view: DurableStash.PlayerLive)
+
+      for script <- [true, false] do
+        session = Page.session()
+        [one, two] = for _tab <- 1..2, do: LiveViewProcess.start(stick(Page.open(session, script: script), player))
+        assert LiveViewProcess.save(two, volume: 7) == :ok
+        assert LiveViewProcess.save(one, volume: 11) == :ok
+        assert %{volume: 11} = LiveViewProcess.assigns(LiveViewProcess.start(stick(Page.open(session), player)))
+      end
+    end
+
+    test "tells the page no nonce: that is the root's own", %{engine: engine} do
+      {_root, page} = open(engine)
+      player = LiveViewProcess.start(stick(page, view(engine, [stored_keys: [:volume]], view: DurableStash.PlayerLive)))
+      assert LiveViewProcess.pushed(player) == []
+    end
+
+    test "is in no tab: a :reconnect key is refused at mount", %{engine: engine} do
+      page = Page.open(Page.session())
+      player = view(engine, [stored_keys: [volume: :reconnect]], view: DurableStash.PlayerLive)
+
+      for options <- [stick(page, player), Keyword.put(stick(page, player), :params, nil)] do
+        assert {:error, {%ArgumentError{message: message}, _stack}} = GenServer.start(LiveViewProcess, options)
+        assert message =~ "DurableStash.PlayerLive is sticky"
+        assert message =~ ":reconnect key :volume"
+      end
+    end
+  end
+
   describe "use DurableStash" do
     test "is on_mount/4 with the options, without LiveStash", %{engine: engine} do
       {parent, page} = open(engine)

@@ -24,7 +24,8 @@ defmodule DurableStash.LiveViewProcess do
     * `:stash`: the options of `use LiveStash`;
     * `:assigns`: what `mount/3` assigns before it recovers;
     * `:session`, `:id`, `:params` (none for the dead render);
-    * `:parent`: the process of the LiveView that it is nested in.
+    * `:parent`: the process of the LiveView that it is nested in;
+    * `:sticky`: whether it is sticky.
   """
   def start(options) do
     {:ok, pid} = GenServer.start(__MODULE__, options)
@@ -125,8 +126,8 @@ defmodule DurableStash.LiveViewProcess do
       view: Keyword.get(options, :view, DurableStash.SomeLive),
       transport_pid: if(params, do: self()),
       parent_pid: options[:parent],
-      # As LiveView leaves it where it was not asked for.
-      sticky?: nil,
+      # LiveView leaves nil where it was not asked for.
+      sticky?: options[:sticky],
       root_pid: options[:root] || options[:parent] || self(),
       assigns: %{__changed__: %{}, flash: %{}, live_action: nil},
       private: %{
