@@ -32,7 +32,7 @@ defmodule DurableStash.Installation do
     router = router(root)
 
     [
-      step(root, "Name the adapter", "config/config.exs", ~r/adapters:.*\bDurableStash\b/s, """
+      step(root, "Name the adapter", "config/config.exs", ~r/adapters:\s*\[[^\]]*\bDurableStash\b(?!\.)/, """
       config :live_stash, adapters: [DurableStash]
       """),
       step(root, "Store on disk in development", "config/dev.exs", ~r/config :durable_stash\b/, """

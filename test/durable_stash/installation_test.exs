@@ -54,7 +54,8 @@ defmodule DurableStash.InstallationTest do
   end
 
   test "another adapter, another application's config and another plug are not taken for it", %{tmp_dir: root} do
-    write(root, "config/config.exs", "config :live_stash, adapters: [LiveStash.Adapters.ETS]\n")
+    ets = "config :live_stash, adapters: [LiveStash.Adapters.ETS]\n"
+    write(root, "config/config.exs", ets <> "config :durable_stash, backend: DurableStash.TestBackend\n")
     write(root, "config/dev.exs", "config :durable_stash_admin, secret: \"another\"\n")
     assert Enum.map(open(root), & &1.file) |> Enum.take(2) == ["config/config.exs", "config/dev.exs"]
 
