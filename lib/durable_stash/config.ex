@@ -66,7 +66,9 @@ defmodule DurableStash.Config do
 
   #{Schema.table(@schema)}
     * `:secret` names the objects, together with the session id. In a list the first one is current; an object that is found
-      only under an older one is written again under the current one.
+      only under an older one moves to the current one with its next write. To rotate, put the new secret in front, restart the
+      nodes one by one, and keep the older one listed for a whole `:ttl`: what nobody has written meanwhile is over by then.
+      One rotation at a time.
     * `:flush_after` holds the first write of a batch back to trade latency for fewer requests.
     * `:recover_timeout` is how long a mount waits for the store before a cached copy, or `:error`, answers it. The browser
       gives a mount 10 seconds before it loads the page anew.
