@@ -121,7 +121,16 @@ impl Stepping<'_> {
             Incident::Resolved { saved: true } => self.world.reach(Reached::ResolvedSaved),
             Incident::Resolved { saved: false } => self.world.reach(Reached::ResolvedUnsaved),
             Incident::StaleRead => self.world.reach(Reached::StaleRead),
-            _ => {}
+            Incident::Conflict(Conflict::Gone | Conflict::Busy)
+            | Incident::Committed { .. }
+            | Incident::Retry { .. }
+            | Incident::StaleServed
+            | Incident::Quarantined
+            | Incident::Corrupt
+            | Incident::NewerFormat
+            | Incident::Rekeyed
+            | Incident::Expired
+            | Incident::TabsEvicted { .. } => {}
         }
     }
 

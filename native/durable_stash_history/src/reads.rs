@@ -58,7 +58,7 @@ impl Judge<'_> {
         keys
     }
 
-    /// A value that nobody wrote there, or that was told failed before the question.
+    /// A value that nobody wrote there, or not before the answer.
     pub(crate) fn check_invented(&self, read: &Read, answer: &Answer) -> Option<String> {
         let asker = self.asker(read);
         answer.values.iter().find_map(|(register, value)| {
