@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use durable_stash_history::{History, Verdict, judge};
 use sim::{FAULTS, Planted, Run, Tally, World};
 
-const SEEDS: u64 = 1_000;
+const SEEDS: u64 = 2_000;
 
 #[test]
 fn every_history_of_engines_under_faults_is_sound() {

@@ -98,7 +98,8 @@ impl Judge<'_> {
             let named = &step.state.replaces;
             self.broken(Promise::I5, format!("{place}: it names the etag {named:?} and replaced {there:?}"));
         }
-        if step.state.etag.as_ref().is_some_and(|etag| walk.etags.contains(etag)) {
+        // Where the object was taken away, a request to create it may arrive once more.
+        if !is_lossy && step.state.etag.as_ref().is_some_and(|etag| walk.etags.contains(etag)) {
             let etag = &step.state.etag;
             self.broken(Promise::I5, format!("{place}: its etag {etag:?} was that of an earlier revision"));
         }
@@ -211,29 +212,34 @@ impl Judge<'_> {
         register: Register,
         value: Name,
     ) {
-        let (rev, place) = (whole.header.rev, self.place(&register));
+        let rev = whole.header.rev;
         let Some(index) = self.history.write_of.get(&value).copied() else {
-            let value = self.text(value);
+            let (place, value) = (self.place(&register), self.text(value));
             return self.broken(Promise::I2, format!("{place}: rev {rev} has {value}, which nobody wrote"));
         };
-        let (write, text) = (&self.history.writes[index], self.write(index));
+        let write = &self.history.writes[index];
+        // Words are found for what is broken only: this is done for every value of every revision.
+        let words = |judge: &Self| (judge.place(&register), judge.write(index));
         if !write.op.sets().contains(&(register, value)) {
             let same_but_vsn = |other: &Register| Register { vsn: register.vsn, ..*other } == register;
             let of_other_vsn = write.op.sets().iter().any(|(other, _)| same_but_vsn(other));
             let promise = if of_other_vsn { Promise::I11 } else { Promise::I9 };
+            let (place, text) = words(self);
             return self
                 .broken(promise, format!("{place}: rev {rev} has the value of {text}, which was for elsewhere"));
         }
         if node.is_some_and(|node| node != self.node(write)) {
-            let writer = &whole.header.write.writer;
+            let (writer, (place, text)) = (&whole.header.write.writer, words(self));
             self.broken(Promise::I2, format!("{place}: rev {rev} is by writer {writer}, and has the value of {text}"));
         }
         if write.invoked > step.state.at {
+            let (place, text) = words(self);
             self.broken(Promise::I2, format!("{place}: rev {rev} of {} has the value of {text}", step.state.at));
         }
         if let Some((first, _)) = walk.line.stood.get(&(register, value)) {
             let was_removed = walk.line.at(&register, step.position - 1).is_none();
             let promise = if was_removed { Promise::I10 } else { Promise::I3 };
+            let (place, text) = words(self);
             let how = format!("{place}: the value of {text} came back in rev {rev}; it stood from state {first} on");
             self.broken(promise, how);
         }
@@ -241,29 +247,31 @@ impl Judge<'_> {
         if let Some(replaced) = replaced.and_then(|value| self.history.write_of.get(&value).copied())
             && self.is_before(index, replaced)
         {
-            let later = self.write(replaced);
+            let (later, (place, text)) = (self.write(replaced), words(self));
             self.broken(Promise::I4, format!("{place}: in rev {rev} {text} replaced {later}"));
         }
-        self.check_fence(walk, index, &place, rev, step.state.at);
+        self.check_fence(walk, index, &register, rev, step.state.at);
     }
 
     /// I6: nobody writes after a later mount of its tab, on its own node from the mount on, on others from the later
     /// mount's first write on.
-    fn check_fence(&mut self, walk: &Walk, index: Index, place: &str, rev: u64, at: u64) {
+    fn check_fence(&mut self, walk: &Walk, index: Index, register: &Register, rev: u64, at: u64) {
         let write = &self.history.writes[index];
         let client = &self.history.clients[write.client];
         let Some(slot) = client.slot else { return };
         if let Some(later) = self.later_mount_here(write.client, write.invoked) {
             let (later, text) = (self.text(self.history.clients[later].name), self.write(index));
+            let place = self.place(register);
             let how = format!("{place}: rev {rev} has the value of {text}, after client {later} had mounted its tab");
             self.broken(Promise::I6, how);
         }
         let holder = walk.claims.get(&(slot.view, slot.tab)).map(|(holder, _)| *holder);
         // With the document its epochs are forgotten, also in the batch that brings new values.
-        let node = self.node(write);
-        let holder = holder.filter(|_| !self.removals.may_forget(self.history, slot.session, at, node));
+        let within = Within { from: at, until: at, node: Some(self.node(write)), read: false };
+        let holder = holder.filter(|_| !self.removals.may_forget(self.history, slot.session, within));
         if let Some(holder) = holder.filter(|holder| self.history.mounted_before(write.client, *holder)) {
             let (later, text) = (self.text(self.history.clients[holder].name), self.write(index));
+            let place = self.place(register);
             let how =
                 format!("{place}: rev {rev} has the value of {text}; client {later} of a later mount was in the store");
             self.broken(Promise::I6, how);

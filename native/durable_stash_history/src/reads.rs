@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use crate::history::{Answer, Chain, Client, Index, Name, Read, Register, Rules, Slot};
 use crate::judge::{Judge, Line, Promise};
 use crate::outcomes::rev;
+use crate::removals::Within;
 use crate::state::State;
 
 impl Judge<'_> {
@@ -209,7 +210,10 @@ impl Judge<'_> {
             .rev()
             .take(LOOK_BACK)
             .find(|write| self.history.writes[**write].op.sets().iter().any(|(other, _)| other == register))?;
-        self.history.writes[*latest].saved_at().filter(|at| *at >= asked.read.invoked).map(|_| *latest)
+        let saved = self.history.writes[*latest].saved_at().filter(|at| *at >= asked.read.invoked)?;
+        // One that a later mount had fenced off lands after all when that mount's claim is forgotten.
+        let within = Within { from: asked.read.invoked, until: saved, node: None, read: true };
+        (!self.removals.may_forget(self.history, asked.slot.session, within)).then_some(*latest)
     }
 
     fn first_position(&self, line: &Line, register: &Register, index: Index) -> Option<usize> {

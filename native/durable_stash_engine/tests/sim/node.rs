@@ -101,6 +101,7 @@ impl Node {
         let engine =
             Engine::start_with(config.clone(), runtime, Arc::new(Unobserved), overrides).expect("a sound config");
         store.lock().recorder.line("start", &format!("\"node\":\"{}\"", self.name()));
+        store.lock().recorder.count("engines");
         let (name, is_alive) = (self.name(), Arc::new(AtomicBool::new(true)));
         self.state =
             State::Up(Up { engine, name, link, brake, frozen_until: None, drained: None, is_alive, gives_up_at });

@@ -119,6 +119,7 @@ impl World {
         }
         let count = random.pick(&[2, 2, 2, 3, 3, 4, 8]);
         let store = Arc::new(Mutex::new(store));
+        (0..count).for_each(|_| recorder.count("nodes"));
         let nodes = (0..count).map(|index| Node {
             index,
             run: 0,
