@@ -1,4 +1,5 @@
-//! A million events are judged in seconds.
+//! Many events are judged in the time that it takes to read them, give or take. `DURABLE_STASH_SESSIONS=500` makes it a
+//! million.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -10,27 +11,29 @@ use durable_stash_history::{History, judge};
 use serde_json::json;
 use support::object;
 
-const SESSIONS: u64 = 500;
+const SESSIONS: u64 = 50;
 const WRITES: u64 = 500;
 
 #[test]
-fn a_million_events_are_judged_in_seconds() {
-    let text = history();
+fn judging_takes_about_as_long_as_reading() {
+    let sessions = std::env::var("DURABLE_STASH_SESSIONS").map_or(SESSIONS, |text| text.parse().unwrap());
+    let text = history(sessions);
     let began = Instant::now();
     let history = History::read([("million", text.as_str())]).unwrap();
+    let read = began.elapsed();
     let verdict = judge(&history);
-    let took = began.elapsed();
+    let judged = began.elapsed() - read;
     assert!(verdict.is_sound(), "{:#?}", &verdict.broken[..verdict.broken.len().min(3)]);
-    println!("{verdict} bytes={} took_ms={}", text.len(), took.as_millis());
-    // One that asks every event about every other would take hours.
-    assert!(took.as_secs() < 60, "{took:?}");
+    println!("{verdict} bytes={} read_ms={} judged_ms={}", text.len(), read.as_millis(), judged.as_millis());
+    // Asking every event about every other would take hundreds of times as long.
+    assert!(judged < read * 20, "{judged:?} after {read:?}");
 }
 
-/// Every client writes to one of eight keys, in turn; every second write is read back: 1,000,000 events and more.
-fn history() -> String {
+/// Every client writes to one of eight keys, in turn; every second write is read back: 2,000 events a session.
+fn history(sessions: u64) -> String {
     let mut out = json!({"e": "run", "ttl_ms": 1_000_000_000_u64}).to_string() + "\n";
     let t = std::cell::Cell::new(0);
-    for session in 0..SESSIONS {
+    for session in 0..sessions {
         let client = format!("c{session}");
         let at = |out: &mut String, mut line: serde_json::Value| {
             t.set(t.get() + 1);

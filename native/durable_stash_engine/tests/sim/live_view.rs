@@ -45,6 +45,7 @@ pub(crate) struct LiveView {
     reads: u64,
     /// The process of the node lives: what is told after its death nobody hears.
     is_alive: Arc<AtomicBool>,
+    heard: Heard,
 }
 
 /// What a LiveView knows of its own writes.
@@ -72,6 +73,24 @@ pub(crate) struct Opening<'a> {
     pub(crate) is_alive: &'a Arc<AtomicBool>,
     pub(crate) recorder: &'a Recorder,
     pub(crate) forgets_failures: bool,
+    /// Clocks are apart: a mount that its session hears of late has no place among the others before.
+    pub(crate) is_skewed: bool,
+}
+
+/// The session has heard of the mount: written down once.
+#[derive(Clone)]
+struct Heard {
+    name: String,
+    recorder: Recorder,
+    told: Arc<AtomicBool>,
+}
+
+impl Heard {
+    fn tell(&self) {
+        if !self.told.swap(true, Relaxed) {
+            self.recorder.line("opened", &format!("\"c\":\"{}\"", self.name));
+        }
+    }
 }
 
 impl LiveView {
@@ -107,7 +126,10 @@ impl LiveView {
         );
         let open = Open { sid: &place.sid(), secrets: None, slot, mount, epoch, stores_tab: true, minted: false };
         let handle = with.engine.open(open).ok()?;
-        with.recorder.line("opened", &format!("\"c\":\"{name}\""));
+        let heard = Heard { name: name.clone(), recorder: with.recorder.clone(), told: Arc::default() };
+        if !with.is_skewed {
+            heard.tell();
+        }
         let values = earlier.map(|earlier| earlier.kept.lock().values.clone()).unwrap_or_default();
         let kept = Kept { values, accepted: BTreeMap::new(), forgets_failures: with.forgets_failures };
         let view = Self {
@@ -121,6 +143,7 @@ impl LiveView {
             writes: 0,
             reads: 0,
             is_alive: with.is_alive.clone(),
+            heard,
         };
         if earlier.is_some() {
             view.kept.lock().all_dirty();
@@ -131,9 +154,12 @@ impl LiveView {
 
     fn watch(&self) {
         let (kept, recorder, name) = (self.kept.clone(), self.recorder.clone(), self.name.clone());
-        let is_alive = self.is_alive.clone();
+        let (is_alive, heard) = (self.is_alive.clone(), self.heard.clone());
         self.handle.watch(Some(Arc::new(move |change| {
             if is_alive.load(Relaxed) {
+                if matches!(change, Change::Saved { .. }) {
+                    heard.tell();
+                }
                 kept.lock().hear(change, &recorder, &name);
             }
         })));
@@ -203,10 +229,13 @@ impl LiveView {
         let (name, number) = (self.name.clone(), self.reads);
         self.recorder.line("read", &format!("\"c\":\"{name}\",\"r\":{number}"));
         self.recorder.count("reads");
-        let (recorder, is_alive) = (self.recorder.clone(), self.is_alive.clone());
+        let (recorder, is_alive, heard) = (self.recorder.clone(), self.is_alive.clone(), self.heard.clone());
         self.handle.recover(Box::new(move |answer| {
             if !is_alive.load(Relaxed) {
                 return;
+            }
+            if answer.is_ok() {
+                heard.tell();
             }
             let answer = match answer {
                 Err(error) => format!("\"error\":\"{}\"", error.kind.as_str()),

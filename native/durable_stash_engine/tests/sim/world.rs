@@ -274,6 +274,7 @@ impl World {
             is_alive: &up.is_alive,
             recorder: &self.recorder,
             forgets_failures: self.planted.forgets_failures(),
+            is_skewed: self.traits.skewed,
         };
         LiveView::open(&opening, format!("c{}", self.opened), place, vsn, mount, earlier)
     }
