@@ -109,7 +109,8 @@ pub(crate) fn actions(scenario: &Scenario, world: &World, actions: &mut Vec<Acti
         if left.restarts > 0 && state.accepted > 0 {
             actions.push(Action::Restart { node });
         }
-        if left.evictions > 0 && state.session.is_idle() && state.accepted > 0 {
+        // The driver leaves when the session is idle and every request has been answered.
+        if left.evictions > 0 && state.session.is_idle() && state.requests.is_empty() && state.accepted > 0 {
             actions.push(Action::Evict { node });
         }
     }

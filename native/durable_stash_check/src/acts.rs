@@ -55,7 +55,8 @@ impl Stepping<'_> {
         let run = self.world.nodes[usize::from(script.node)].run;
         self.inherit(live, claim, run);
         if fresh && script.stores_tab {
-            self.world.fresh.push(Fresh { live, claim, run, order });
+            let mount = self.world.lives[usize::from(live)].mount;
+            self.world.fresh.push(Fresh { live, mount, claim, run, order });
         }
         let state = &mut self.world.lives[usize::from(live)];
         *state = Live { claim, first: claim, fenced: false, owed: Bits::default(), ..*state };

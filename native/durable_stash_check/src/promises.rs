@@ -10,7 +10,7 @@ use crate::model::Check;
 use crate::object::{Object, Stored};
 use crate::reading::Shown;
 use crate::scenario::Scenario;
-use crate::world::{By, Fate, Op, World};
+use crate::world::{By, Fate, Fresh, Op, World};
 
 /// A promise that one step can break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,10 +201,14 @@ impl Commit<'_> {
         })
     }
 
-    /// Fresh mounts of this run empty their tab with their first write at the latest.
+    /// Fresh mounts of this run empty their tab with their first write at the latest, unless a later mount has written
+    /// there before.
     fn emptyings(&self) -> Vec<Emptying> {
         let By::Run(run) = self.by else { return Vec::new() };
-        let owed = self.world.fresh.iter().filter(|fresh| fresh.run == run).filter_map(|fresh| {
+        let document = self.before.stored.as_ref().map(|stored| &stored.document);
+        let is_past = |fresh: &Fresh| document.is_some_and(|it| self.world.is_past(fresh, self.scenario, it));
+        let of_run = self.world.fresh.iter().filter(|fresh| fresh.run == run && !is_past(fresh));
+        let owed = of_run.filter_map(|fresh| {
             let own = self.world.ops_where(|op| op.run == run && op.claim == fresh.claim);
             let places = self.scenario.places_of(fresh.live, true);
             let is_done = !own.both(self.before.applied).is_empty();

@@ -97,7 +97,11 @@ impl<'a> Shown<'a> {
         let slot_of = |live: u8| &self.scenario.lives[usize::from(live)].slot;
         let is_here =
             |fresh: &&Fresh| fresh.run == self.reading.run && slot_of(fresh.live) == slot_of(self.reading.live);
-        let fresh = self.world.fresh.iter().filter(|_| empties).filter(is_here);
+        let document = object.stored.as_ref().map(|stored| &stored.document);
+        let is_past = |fresh: &Fresh| document.is_some_and(|it| self.world.is_past(fresh, self.scenario, it));
+        // Who has mounted fresh sees none of it, whoever has mounted elsewhere since.
+        let is_due = |fresh: &&Fresh| fresh.live == self.reading.live || !is_past(fresh);
+        let fresh = self.world.fresh.iter().filter(|_| empties).filter(is_here).filter(is_due);
         deeds.extend(fresh.map(|fresh| (fresh.order, None, tab)));
         deeds.sort_by_key(|(order, _, _)| *order);
         for (_, op, places) in deeds {

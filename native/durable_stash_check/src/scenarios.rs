@@ -27,6 +27,7 @@ pub fn all(size: Size) -> Vec<Scenario> {
         a_zombie_over_a_restart(size),
         a_fresh_mount(size),
         a_page_that_is_left(size),
+        an_emptying_that_comes_too_late(size),
         two_vsns(size),
         a_rolling_deploy(size),
         given_up(size),
@@ -181,7 +182,7 @@ pub fn a_zombie_over_a_restart(size: Size) -> Scenario {
 pub fn a_fresh_mount(size: Size) -> Scenario {
     let faults = match size {
         Size::Small => Faults { timeouts: 1, ..Faults::default() },
-        Size::Full => Faults { timeouts: 2, crashes: 1, refusals: 1, ..Faults::default() },
+        Size::Full => Faults { timeouts: 1, ticks: 1, crashes: 1, refusals: 1, ..Faults::default() },
     };
     let lives = vec![
         Script::on(0, "t", &[REJOIN, both("a", "c"), both("", "c")]).stores_tab(),
@@ -198,7 +199,7 @@ pub fn a_fresh_mount(size: Size) -> Scenario {
 pub fn a_page_that_is_left(size: Size) -> Scenario {
     let faults = match size {
         Size::Small => Faults { timeouts: 1, ..Faults::default() },
-        Size::Full => Faults { timeouts: 2, evictions: 1, ..Faults::default() },
+        Size::Full => Faults { timeouts: 1, evictions: 1, refusals: 1, ..Faults::default() },
     };
     let lives = vec![
         Script::on(0, "t", &[REJOIN, both("a", "c"), Step::Leave]).stores_tab(),
@@ -209,6 +210,24 @@ pub fn a_page_that_is_left(size: Size) -> Scenario {
         Reached::TabEmptied,
         Reached::ToldSaved,
         Reached::ZombieRefused,
+    ])
+}
+
+/// The tab of a fresh mount goes on elsewhere before it is emptied, and comes back to the node that owes the emptying.
+pub fn an_emptying_that_comes_too_late(size: Size) -> Scenario {
+    let faults = match size {
+        Size::Small => Faults { ticks: 1, ..Faults::default() },
+        Size::Full => Faults { timeouts: 1, ticks: 1, refusals: 1, ..Faults::default() },
+    };
+    let lives = vec![
+        Script::on(0, "t", &[Step::Claim { fresh: true }, Step::Leave]).stores_tab(),
+        Script::on(1, "t", &[REJOIN, both("", "c")]).stores_tab(),
+        Script::on(0, "t", &[REJOIN, both("", "d"), Step::Read]).stores_tab(),
+    ];
+    Scenario::new("an_emptying_that_comes_too_late", 2, lives).faults(faults).reaches(&[
+        Reached::TabEmptied,
+        Reached::RebaseKeptForeign,
+        Reached::ZombieFenced,
     ])
 }
 

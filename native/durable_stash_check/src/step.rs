@@ -81,7 +81,9 @@ impl Stepping<'_> {
             Action::Timer { node } => self.turn(node, Input::Timeout),
             Action::Age => {
                 self.world.left.ages -= 1;
-                self.world.time += self.scenario.policy.ttl_ms + 1_000;
+                let policy = &self.scenario.policy;
+                // The sweeper waits for as long as a tombstone stands before it touches what is over.
+                self.world.time += policy.ttl_ms + policy.tombstone_ms + 1_000;
                 // What was on its way has arrived or is lost: nothing is under way for as long as a tombstone stands.
                 self.world.loose.clear();
             }

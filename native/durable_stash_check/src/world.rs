@@ -3,6 +3,7 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use durable_stash_machine::document::Document;
 use durable_stash_machine::slice::Epoch;
 use durable_stash_machine::{ETag, Now};
 
@@ -130,12 +131,14 @@ pub(crate) enum Fate {
     Orphaned,
 }
 
-/// A fresh mount: it empties its tab with its first write at the latest.
+/// A fresh mount: it empties its tab of what was there before, with its first write at the latest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Fresh {
     /// Whose.
     pub(crate) live: u8,
-    /// Its claim.
+    /// Which mount it was.
+    pub(crate) mount: u8,
+    /// Its claim; or that of the mount which has come after it and sees to it instead.
     pub(crate) claim: u8,
     /// On which run.
     pub(crate) run: u8,
@@ -188,6 +191,12 @@ impl World {
     /// The mount that has stored this claim: the last one that was there by then.
     pub(crate) fn mount(&self, epoch: Epoch) -> u8 {
         self.mounts.iter().fold(0, |count, at| count + u8::from(*at <= epoch.0))
+    }
+
+    /// Whether what stands in the tab is a later mount's, and not the fresh one's to empty.
+    pub(crate) fn is_past(&self, fresh: &Fresh, scenario: &Scenario, document: &Document) -> bool {
+        let slot = &scenario.lives[usize::from(fresh.live)].slot;
+        document.epoch(&slot.view, &slot.tab).is_some_and(|stored| self.mount(stored) > fresh.mount)
     }
 
     /// The operations for which this holds.

@@ -54,6 +54,11 @@ fn an_emptying_that_is_owed_outlives_the_page_that_is_left() {
 }
 
 #[test]
+fn an_emptying_that_is_owed_spares_what_later_mounts_have_written() {
+    keeps_every_promise(scenarios::an_emptying_that_comes_too_late(Size::Small));
+}
+
+#[test]
 fn two_versions_leave_each_other_alone() {
     keeps_every_promise(scenarios::two_vsns(Size::Small));
 }

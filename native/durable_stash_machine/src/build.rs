@@ -120,7 +120,7 @@ impl Session {
         let outcome = if frozen.may_land { Outcome::Unknown } else { Outcome::Failed(kind) };
         self.tell_outcome(claim, edit, outcome);
         if kind != ErrorKind::Superseded {
-            return self.owe_fresh(edit);
+            return self.owe_fresh(claim, edit);
         }
         // What it wrote since must not be applied either (I6), even if the claim that fences it is forgotten by then.
         if let Some(later) = self.pending.claims.remove(&claim) {

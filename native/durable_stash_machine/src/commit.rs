@@ -247,24 +247,23 @@ impl Session {
     }
 
     fn fail_batch(&mut self, batch: &Batch, outcome: Outcome) {
-        for edit in batch.claims.values() {
-            self.owe_fresh(edit);
+        for (claim, edit) in &batch.claims {
+            self.owe_fresh(*claim, edit);
         }
         self.settle(batch, outcome);
     }
 
     /// The emptying of a fresh mount's tab was in a batch that failed: it is still to be done, below what has been
     /// written to the tab since.
-    pub(crate) fn owe_fresh(&mut self, failed: &ClaimEdit) {
+    pub(crate) fn owe_fresh(&mut self, claim: ClaimId, failed: &ClaimEdit) {
         let Some(fresh) = failed.fresh else { return };
-        // Whoever has it to do now may be a later mount.
-        let owed_by = |now: Epoch| fresh.owed_by.or((now > failed.epoch).then_some(failed.epoch));
+        // The batch may have been applied for all that: what has its epoch, or a later one, is not to be emptied again.
+        let owed_by = fresh.owed_by.unwrap_or(Epoch(failed.epoch.0.saturating_sub(1)));
         let since = self.pending.claims.values_mut().find(|edit| edit.slot == failed.slot);
         if let Some(edit) = since {
-            edit.start_fresh_below(Emptying { owed_by: owed_by(edit.epoch), ..fresh });
-        } else if let Some(holder) = self.fence.holder_of(&failed.slot) {
-            holder.starts_fresh = true;
-            holder.owed_by = owed_by(holder.epoch);
+            edit.start_fresh_below(Emptying { owed_by: Some(owed_by), ..fresh });
+        } else {
+            self.fence.owe(claim, failed, owed_by);
         }
     }
 

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::batch::ClaimEdit;
 use crate::command::ClaimId;
 use crate::limits::Now;
 use crate::slice::{Epoch, Slot};
@@ -119,9 +120,13 @@ impl Fence {
         self.holders.values().find(|holder| holder.claim == claim).map(|holder| holder.epoch)
     }
 
-    /// The holder of the tab, whoever that is.
-    pub(crate) fn holder_of(&mut self, slot: &Slot) -> Option<&mut Holder> {
-        self.holders.get_mut(slot)
+    /// An emptying has failed: it is whoever's that holds the tab now; or whoever's that mounts next, if its page was left.
+    pub(crate) fn owe(&mut self, claim: ClaimId, failed: &ClaimEdit, owed_by: Epoch) {
+        let stands = Holder { has_written: true, is_stored: true, ..Holder::new(claim, failed.epoch, Now::default()) };
+        let gone = Holder { stores_tab: true, is_gone: true, ..stands };
+        let holder = self.holders.entry(failed.slot.clone()).or_insert(gone);
+        (holder.starts_fresh, holder.owed_by) = (true, Some(owed_by));
+        self.bound_debts();
     }
 
     /// The holder for a claim that writes. One that was never announced takes the tab now.

@@ -1,6 +1,6 @@
 //! Who may write for a tab, and what a fresh mount empties.
 
-use durable_stash_machine::{ErrorKind, Outcome};
+use durable_stash_machine::{ErrorKind, Outcome, PutOutcome, Refusal};
 
 use crate::lab::{Lab, slot};
 
@@ -278,6 +278,53 @@ fn an_inherited_emptying_spares_what_the_tab_has_stored_from_another_node_since(
 }
 
 #[test]
+fn an_emptying_that_fails_after_its_page_was_left_is_the_next_mounts() {
+    let mut lab = Lab::new();
+    let old = lab.rejoin(0, &slot("a", 1, "t1"));
+    lab.stash_tab(&old, &[("d", "1")]);
+    lab.settle();
+    let fresh = lab.mount(0, &slot("a", 1, "t1"));
+    let put = lab.take_put(0);
+    lab.release(&fresh);
+    lab.refuse(&put, PutOutcome::Refused(Refusal::Unsupported));
+    let next = lab.rejoin(0, &slot("a", 1, "t1"));
+    let read = lab.read(&next);
+    lab.settle();
+    assert_eq!(lab.shown(0, read), "");
+    assert_eq!(lab.stored_tab(&next.slot, "d"), None);
+}
+
+#[test]
+fn an_emptying_whose_outcome_was_unknown_does_not_take_away_what_was_written_with_it() {
+    let mut lab = Lab::with(|policy| policy.max_unsaved_age_ms = 4_000);
+    let old = lab.rejoin(0, &slot("a", 1, "t1"));
+    lab.stash_tab(&old, &[("old", "1")]);
+    lab.settle();
+    lab.evict(0);
+    lab.wait(10);
+    let live = lab.mount(0, &slot("a", 1, "t1"));
+    let op = lab.stash_tab(&live, &[("d", "1")]);
+    lab.serve_next(0);
+    let put = lab.take_put(0);
+    lab.reach(&put);
+    lab.time_out(&put);
+    while lab.outcome(&live, op).is_none() {
+        lab.wait(10);
+        if !lab.asks_nothing(0) {
+            let get = lab.take_get(0);
+            lab.time_out(&get);
+        }
+    }
+    assert_eq!(lab.outcome(&live, op), Some(Outcome::Unknown));
+    lab.settle();
+    let next = lab.stash_tab(&live, &[("e", "2")]);
+    lab.settle();
+    assert!(lab.is_saved(&live, next));
+    let stored = |key| lab.stored_tab(&live.slot, key);
+    assert_eq!((stored("old"), stored("d").as_deref(), stored("e").as_deref()), (None, Some("1"), Some("2")));
+}
+
+#[test]
 fn page_loads_that_never_write_do_not_add_up() {
     let mut lab = Lab::new();
     for n in 0..1_000 {
@@ -300,7 +347,7 @@ fn an_emptying_that_failed_is_done_below_what_was_written_since() {
     lab.serve_next(0);
     let put = lab.take_put(0);
     let second = lab.stash_tab(&live, &[("e", "2")]);
-    lab.refuse(&put, durable_stash_machine::PutOutcome::Refused(durable_stash_machine::Refusal::Unsupported));
+    lab.refuse(&put, PutOutcome::Refused(Refusal::Unsupported));
     let third = lab.stash_tab(&live, &[("f", "3")]);
     lab.settle();
     assert!(lab.is_saved(&live, second) && lab.is_saved(&live, third));
