@@ -37,8 +37,12 @@ impl World {
         config.policy.backoff_cap_ms = 2;
         change(&mut config);
         let seen: Arc<dyn Store> = store.clone();
-        let overrides =
-            Overrides { store: Some(seen), clock: Some(Clock::simulated(1_800_000_000_000)), seed: Some(7) };
+        let overrides = Overrides {
+            store: Some(seen),
+            clock: Some(Clock::simulated(1_800_000_000_000)),
+            seed: Some(7),
+            ..Overrides::default()
+        };
         let runtime = tokio::runtime::Handle::current();
         let engine = Engine::start_with(config, runtime, Arc::new(Unobserved), overrides).unwrap();
         Self { engine, store }
