@@ -27,6 +27,9 @@ defmodule DurableStash.Component do
   `LiveStash` knows LiveViews only. A `:reconnect` key comes back when the page reconnects, and also when the component is taken out
   of the page and put in again.
 
+  Each `id` is kept in the browser session's document until the `ttl` has passed, and takes a little memory while its LiveView lives. Give
+  ids to things that are dozens, not thousands: a document that grows beyond `max_document_bytes` takes no more writes that make it grow.
+
   ## Options
 
   `stored_keys`, `vsn`, `migrate`, `durability` and `auto_stash`, as in `DurableStash`. A component gets no messages, so there is neither
