@@ -96,6 +96,8 @@ pub struct Emptying {
     /// The mount that owed it, if that was an earlier one than the claim's: what mounts after that one have stored, on
     /// other nodes, is not its to empty.
     pub owed_by: Option<Epoch>,
+    /// A reset came with it or after it: the tab is emptied, whoever has written there.
+    pub is_reset: bool,
 }
 
 /// All that one claim wrote.
@@ -161,12 +163,15 @@ impl ClaimEdit {
     pub fn reset(&mut self, stamp: Stamp) {
         self.session.wipe(stamp);
         self.tab.wipe(stamp);
+        if let Some(fresh) = &mut self.fresh {
+            fresh.is_reset = true;
+        }
     }
 
     /// Empties the tab, as a fresh mount does.
     pub fn start_fresh(&mut self, stamp: Stamp, owed_by: Option<Epoch>) {
         self.tab.wipe(stamp);
-        self.fresh = Some(Emptying { stamp, owed_by });
+        self.fresh = Some(Emptying { stamp, owed_by, is_reset: false });
     }
 
     /// Empties the tab below what was written since: a fresh mount's emptying that has failed once.
@@ -178,7 +183,8 @@ impl ClaimEdit {
     /// What it does to a tab that a mount of this epoch was the last to write.
     pub(crate) fn tab_after(&self, stored: Epoch) -> Cow<'_, Layer> {
         let is_void = |fresh: Emptying| {
-            fresh.owed_by.is_some_and(|owed_by| stored > owed_by) && self.tab.wiped == Some(fresh.stamp)
+            let is_overtaken = fresh.owed_by.is_some_and(|owed_by| stored > owed_by);
+            is_overtaken && !fresh.is_reset && self.tab.wiped == Some(fresh.stamp)
         };
         match self.fresh {
             Some(fresh) if is_void(fresh) => Cow::Owned(Layer { wiped: None, ..self.tab.clone() }),

@@ -261,7 +261,7 @@ impl Session {
         let owed_by = fresh.owed_by.unwrap_or(Epoch(failed.epoch.0.saturating_sub(1)));
         let since = self.pending.claims.values_mut().find(|edit| edit.slot == failed.slot);
         if let Some(edit) = since {
-            edit.start_fresh_below(Emptying { owed_by: Some(owed_by), ..fresh });
+            edit.start_fresh_below(Emptying { owed_by: Some(owed_by), is_reset: false, ..fresh });
         } else {
             self.fence.owe(claim, failed, owed_by);
         }

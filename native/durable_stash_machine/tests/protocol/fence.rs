@@ -325,6 +325,24 @@ fn an_emptying_whose_outcome_was_unknown_does_not_take_away_what_was_written_wit
 }
 
 #[test]
+fn a_reset_empties_the_tab_also_where_it_carries_an_emptying_that_may_be_done_already() {
+    let mut lab = Lab::with(|policy| policy.max_unsaved_age_ms = 2_000);
+    let live = lab.mount(0, &slot("a", 1, "t1"));
+    let lost = lab.stash_tab(&live, &[("d", "1")]);
+    lab.serve_next(0);
+    let put = lab.take_put(0);
+    lab.reach(&put);
+    lab.time_out(&put);
+    lab.wait(3_000);
+    assert_eq!(lab.outcome(&live, lost), Some(durable_stash_machine::Outcome::Unknown));
+    assert_eq!(lab.stored_tab(&live.slot, "d").as_deref(), Some("1"), "it was applied for all that");
+    let reset = lab.reset(&live);
+    lab.settle();
+    assert!(lab.is_saved(&live, reset));
+    assert_eq!(lab.stored_tab(&live.slot, "d"), None);
+}
+
+#[test]
 fn page_loads_that_never_write_do_not_add_up() {
     let mut lab = Lab::new();
     for n in 0..1_000 {
