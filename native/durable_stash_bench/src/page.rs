@@ -70,7 +70,7 @@ fn markdown(rows: &[Row], machine: &str) -> String {
         let _ =
             writeln!(page, "| {} | {median} {} | {min} to {max} | {} | {verdict} |", row.what, row.unit, target(row));
     }
-    page + &costs(rows)
+    page + &costs(rows) + IMAGES
 }
 
 /// What a million stashes cost while somebody types, at list prices.
@@ -131,6 +131,7 @@ fn capital(text: &str) -> String {
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
+const IMAGES: &str = "\n![From stash to saved](images/saved.svg)\n\n![Sessions in memory](images/sessions.svg)\n";
 const BEGIN: &str = "<!-- figures -->";
 const END: &str = "<!-- /figures -->";
 /// List price of PUT requests, S3 Standard, us-east-1: 0.005 dollars per 1,000 (the S3 pricing page).
