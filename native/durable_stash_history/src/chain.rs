@@ -7,8 +7,9 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use crate::history::{Chain, Index, Name, Register};
+use crate::history::{Chain, Index, Register};
 use crate::judge::{Judge, Line, Promise};
+use crate::names::Name;
 use crate::object::WriteId;
 use crate::removals::Within;
 use crate::state::{Content, State, Value, Whole};

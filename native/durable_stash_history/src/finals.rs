@@ -3,8 +3,9 @@
 
 use std::collections::HashMap;
 
-use crate::history::{Index, Name, Register};
+use crate::history::{Index, Register};
 use crate::judge::{Judge, Promise};
+use crate::names::Name;
 
 impl Judge<'_> {
     /// With a log: the last state is what was found. Without one: every register.

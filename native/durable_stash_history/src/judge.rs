@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
-use crate::history::{Chain, History, Index, Mount, Name, Outcome, Register, Slot, Write};
+use crate::history::{Chain, History, Index, Mount, Outcome, Register, Slot, Write};
+use crate::names::Name;
 use crate::removals::Removals;
 use crate::state::Whole;
 

@@ -1,8 +1,9 @@
 //! What clients were told of their writes, held against the chain: *saved* is there by then or was overwritten (I1),
 //! *failed* never is (I7).
 
-use crate::history::{Chain, Index, Name, Op, Register};
+use crate::history::{Chain, Index, Op, Register};
 use crate::judge::{Judge, Line, Promise};
+use crate::names::Name;
 use crate::removals::Within;
 
 impl Judge<'_> {

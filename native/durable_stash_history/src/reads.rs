@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::history::{Answer, Chain, Client, Index, Name, Read, Register, Rules, Slot};
+use crate::history::{Answer, Chain, Client, Index, Read, Register, Rules, Slot};
 use crate::judge::{Judge, Line, Promise};
+use crate::names::Name;
 use crate::outcomes::rev;
 use crate::removals::Within;
 use crate::state::State;

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use crate::history::{History, Index, Mount, Name, Op, Outcome, Register, Slot};
+use crate::history::{History, Index, Mount, Op, Outcome, Register, Slot};
+use crate::names::Name;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Scope {

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::history::{Name, Names, Register, canonical};
+use crate::history::Register;
+use crate::names::{Name, Names, canonical};
 use crate::object::{Header, Object};
 
 /// The object from one commit to the next.
