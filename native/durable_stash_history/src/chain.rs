@@ -281,7 +281,8 @@ impl Judge<'_> {
 
     /// The claims of the clients whose values a commit has brought.
     fn note_claims(&self, walk: &mut Walk, step: &Step<'_>, whole: &Whole) {
-        for (_, value) in &step.new {
+        // What is shared says nothing of the tab.
+        for (_, value) in step.new.iter().filter(|(register, _)| !register.is_shared()) {
             let Some(index) = self.history.write_of.get(value) else { continue };
             let one = self.history.writes[*index].client;
             let client = &self.history.clients[one];

@@ -30,6 +30,8 @@ pub(crate) struct Line<'a> {
     #[serde(borrow)]
     pub(crate) session: Option<&'a RawValue>,
     #[serde(borrow)]
+    pub(crate) shared: Option<&'a RawValue>,
+    #[serde(borrow)]
     pub(crate) mount: Option<Cow<'a, str>>,
     #[serde(borrow)]
     pub(crate) of: Option<Cow<'a, str>>,
@@ -84,6 +86,8 @@ pub(crate) struct Found<'a> {
     pub(crate) session: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(crate) tab: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(crate) shared: Option<&'a RawValue>,
 }
 
 /// Keys and values.

@@ -29,6 +29,17 @@ pub(crate) struct Slot {
     pub(crate) tab: Name,
 }
 
+impl Register {
+    /// Where all views' `:shared` key of this name stands.
+    pub(crate) fn shared(session: Name, key: Name) -> Self {
+        Self { session, view: Name::SHARED_VIEW, vsn: 1, tab: None, key }
+    }
+
+    pub(crate) fn is_shared(&self) -> bool {
+        self.view == Name::SHARED_VIEW
+    }
+}
+
 impl Slot {
     pub(crate) fn register(self, key: Name, of_tab: bool) -> Register {
         let Self { session, view, vsn, tab } = self;
@@ -223,6 +234,14 @@ impl History {
 }
 
 impl Op {
+    /// Whether it does anything to its own view's slice.
+    pub(crate) fn reaches_slice(&self) -> bool {
+        match self {
+            Self::Stash(sets) => sets.iter().any(|(register, _)| !register.is_shared()),
+            Self::Remove(_) | Self::Reset | Self::Forget => true,
+        }
+    }
+
     pub(crate) fn sets(&self) -> &[(Register, Name)] {
         match self {
             Self::Stash(sets) => sets,

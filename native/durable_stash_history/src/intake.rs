@@ -234,7 +234,9 @@ impl History {
 
     fn values(&mut self, client: Index, line: &Line<'_>) -> Result<Vec<(Register, Name)>, String> {
         let slot = self.clients[client].slot.ok_or("it has no slot")?;
-        self.values_at(slot, slot.vsn, line.session, line.tab)
+        let mut values = self.values_at(slot, slot.vsn, line.session, line.tab)?;
+        values.extend(self.shared_values(slot, line.shared)?);
+        Ok(values)
     }
 
     fn values_at(
@@ -252,6 +254,15 @@ impl History {
             }
         }
         Ok(values)
+    }
+
+    fn shared_values(&mut self, slot: Slot, shared: Option<&RawValue>) -> Result<Vec<(Register, Name)>, String> {
+        let entries = event::entries(shared)?;
+        let values = entries.iter().map(|(key, value)| {
+            let register = Register::shared(slot.session, self.names.of(key));
+            (register, self.names.of(&canonical(value.get())))
+        });
+        Ok(values.collect())
     }
 
     fn end(&mut self, line: &Line<'_>, outcome: Outcome) -> Result<(), String> {
@@ -296,6 +307,7 @@ impl History {
             let tab_vsn = found.tab_vsn.unwrap_or(vsn);
             answer.found = Some((vsn, tab_vsn));
             answer.values = self.values_at(Slot { vsn, ..slot }, tab_vsn, found.session, found.tab)?;
+            answer.values.extend(self.shared_values(slot, found.shared)?);
         }
         self.reads[read].answer = Some(answer);
         Ok(())

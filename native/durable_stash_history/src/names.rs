@@ -7,11 +7,24 @@ use std::collections::HashMap;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Name(pub(crate) u32);
 
+impl Name {
+    /// The view under which `:shared` keys stand, whichever views wrote them.
+    pub(crate) const SHARED_VIEW: Self = Self(0);
+}
+
 /// Text that is met again and again, once.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Names {
     numbers: HashMap<Box<str>, Name>,
     texts: Vec<Box<str>>,
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        let mut names = Self { numbers: HashMap::new(), texts: Vec::new() };
+        names.of("*");
+        names
+    }
 }
 
 impl Names {

@@ -48,13 +48,13 @@ impl Judge<'_> {
         self.lines = lines;
     }
 
-    /// Every register of a session's view that ever held something.
+    /// Every register that ever held something and that a client of this session and view is answered.
     fn keys(&self, lines: &BTreeMap<Name, Line>) -> HashMap<(Name, Name), Vec<Register>> {
-        let mut keys: HashMap<_, Vec<Register>> = HashMap::new();
-        for register in lines.values().flat_map(|line| line.changes.keys()) {
-            keys.entry((register.session, register.view)).or_default().push(*register);
-        }
-        for registers in keys.values_mut() {
+        let slots = self.history.clients.iter().filter_map(|client| client.slot);
+        let mut keys: HashMap<_, Vec<Register>> = slots.map(|slot| ((slot.session, slot.view), Vec::new())).collect();
+        for ((session, view), registers) in &mut keys {
+            let all = lines.get(session).into_iter().flat_map(|line| line.changes.keys());
+            registers.extend(all.filter(|register| register.view == *view || register.is_shared()));
             registers.sort_unstable();
         }
         keys
@@ -248,7 +248,7 @@ impl Asked<'_> {
             self.answer.values.iter().map(|(register, value)| (*register, Some(*value))).collect();
         let (vsn, tab_vsn) = self.answer.found.unwrap_or((self.slot.vsn, self.slot.vsn));
         let is_read = |register: &&Register| match register.tab {
-            None => register.vsn == vsn,
+            None => register.is_shared() || register.vsn == vsn,
             Some(tab) => !self.answer.is_tabless && register.vsn == tab_vsn && tab == self.slot.tab,
         };
         for register in of_view.iter().filter(is_read) {

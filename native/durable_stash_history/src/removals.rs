@@ -125,10 +125,13 @@ impl Removals {
     }
 }
 
-/// Whether it is the emptying of a fresh mount that has saved nothing yet.
+/// Whether it is the emptying of a fresh mount that has saved nothing yet but what all views share.
 fn is_owed(history: &History, removal: &Removal, at: u64) -> bool {
-    let mut writes = history.clients[removal.client].writes.iter();
-    removal.number.is_none() && !writes.any(|write| history.writes[*write].saved_at().is_some_and(|saved| saved < at))
+    let has_saved = |write: &Index| {
+        let write = &history.writes[*write];
+        write.op.reaches_slice() && write.saved_at().is_some_and(|saved| saved < at)
+    };
+    removal.number.is_none() && !history.clients[removal.client].writes.iter().any(has_saved)
 }
 
 /// Whether the removal was certainly over, or asked for, before the value was written.

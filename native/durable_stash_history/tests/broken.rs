@@ -80,6 +80,14 @@ fn i1_a_saved_write_that_is_not_there_in_the_end() {
 }
 
 #[test]
+fn i1_told_saved_and_a_shared_key_is_in_no_revision() {
+    let mut story = two();
+    story.line(json!({"e": "invoke", "c": "a", "w": 2, "op": "stash", "shared": {"k": "x2"}}));
+    story.end("a", 2, "saved");
+    story.breaks(Promise::I1, &["key \"k\"", "view *", "write 2 of client a", "in no revision"]);
+}
+
+#[test]
 fn i2_a_key_that_another_writers_batch_does_not_name_vanishes() {
     let mut story = two();
     story.stash("b", 1, "j", "y1");
@@ -87,6 +95,23 @@ fn i2_a_key_that_another_writers_batch_does_not_name_vanishes() {
     story.set_vsn(1, "k", None);
     story.commit("w2");
     story.breaks(Promise::I2, &["key \"k\"", "write 1 of client a", "rev 2 of writer w2"]);
+}
+
+#[test]
+fn i2_a_view_that_is_reset_takes_what_others_share() {
+    let mut story = two();
+    story.share("a", 2, "k", "x2");
+    story.commit("w1");
+    story.op("b", 1, "reset");
+    let mut spared = story.clone();
+    spared.set_vsn(1, "k", None);
+    spared.commit("w2");
+    spared.end("b", 1, "saved");
+    story.set_vsn(1, "k", None);
+    story.document.as_object_mut().unwrap().remove("*");
+    story.commit("w2");
+    story.breaks(Promise::I2, &["key \"k\"", "write 2 of client a", "rev 3 of writer w2"]);
+    spared.is_sound();
 }
 
 #[test]
@@ -206,6 +231,22 @@ fn i4_a_read_that_is_older_than_what_was_saved() {
     stale.answer("b", 1, json!({"k": "x1"}), json!({}));
     story.breaks(Promise::I4, &["key \"k\"", "\"x1\" where rev 2 has \"x2\"", "read 1 of client b"]);
     stale.is_sound();
+}
+
+#[test]
+fn i4_a_read_without_what_is_shared() {
+    let mut story = two();
+    story.share("a", 2, "k", "x2");
+    story.commit("w1");
+    story.end("a", 2, "saved");
+    story.read("b", 1);
+    let mut sound = story.clone();
+    story.answer("b", 1, json!({"k": "x1"}), json!({}));
+    sound.answer("b", 1, json!({"k": "x1"}), json!({}));
+    let answer = sound.lines.pop().unwrap();
+    sound.lines.push(answer.replace("\"session\":", "\"shared\":{\"k\":\"x2\"},\"session\":"));
+    story.breaks(Promise::I4, &["key \"k\"", "nothing where rev 2 has \"x2\"", "read 1 of client b"]);
+    sound.is_sound();
 }
 
 #[test]

@@ -48,11 +48,30 @@ pub(crate) struct LiveView {
     heard: Heard,
 }
 
+/// Whose a key is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Scope {
+    Session,
+    Tab,
+    /// All views' of the session.
+    Shared,
+}
+
+impl Scope {
+    fn draw(random: &mut Random) -> Self {
+        match random.below(1000) {
+            0..500 => Self::Session,
+            500..850 => Self::Tab,
+            _ => Self::Shared,
+        }
+    }
+}
+
 /// What a LiveView knows of its own writes.
 #[derive(Default)]
 struct Kept {
-    /// Per key (whether it is the tab's, and which), the value last sent; dirty if it is to be sent again.
-    values: BTreeMap<(bool, usize), Sent>,
+    /// Per key, the value last sent; dirty if it is to be sent again.
+    values: BTreeMap<(Scope, usize), Sent>,
     /// The number of each accepted write, by the handle's own count.
     accepted: BTreeMap<u64, u64>,
     /// The planted bug: a failure does not make anything dirty.
@@ -167,18 +186,18 @@ impl LiveView {
 
     /// Changes some keys, and sends them with all that is dirty.
     pub(crate) fn stash(&mut self, random: &mut Random) {
-        let mut keys: Vec<(bool, usize)> =
-            (0..=random.below(2)).map(|_| (random.happens(400), random.index(KEYS))).collect();
+        let mut keys: Vec<(Scope, usize)> =
+            (0..=random.below(2)).map(|_| (Scope::draw(random), random.index(KEYS))).collect();
         keys.extend(self.kept.lock().values.iter().filter(|(_, sent)| sent.dirty).map(|(key, _)| *key));
         keys.sort_unstable();
         keys.dedup();
         self.writes += 1;
         let value = format!("\"{}:{}\"", self.name, self.writes);
-        let of = |is_tab: bool| keys.iter().filter(move |key| key.0 == is_tab).map(|key| key_name(*key));
-        let map = |is_tab| of(is_tab).map(|key| format!("\"{key}\":{value}")).collect::<Vec<_>>().join(",");
-        self.invoke("stash", &format!(",\"session\":{{{}}},\"tab\":{{{}}}", map(false), map(true)));
-        let pairs = |is_tab| of(is_tab).map(|key| (Key::new(key), Json::from_encoded(value.as_str()))).collect();
-        let sent = self.handle.stash(pairs(false), pairs(true));
+        let of = |scope: Scope| keys.iter().filter(move |key| key.0 == scope).map(|key| key_name(*key));
+        self.invoke("stash", &format!(",{}", by_scope(|scope| of(scope).map(|key| format!("\"{key}\":{value}")))));
+        let pairs = |scope| of(scope).map(|key| (Key::new(key), Json::from_encoded(value.as_str()))).collect();
+        let (session, tab, shared) = (pairs(Scope::Session), pairs(Scope::Tab), pairs(Scope::Shared));
+        let sent = self.handle.stash_with_shared(session, tab, shared);
         let dirty = sent.is_err();
         self.after(sent.map_err(|error| error.kind.as_str()));
         let mut kept = self.kept.lock();
@@ -187,14 +206,16 @@ impl LiveView {
         }
     }
 
+    /// Nobody removes what others share.
     pub(crate) fn remove(&mut self, random: &mut Random) {
-        let key = (random.happens(400), random.index(KEYS));
+        let scope = if random.happens(400) { Scope::Tab } else { Scope::Session };
+        let key = (scope, random.index(KEYS));
         self.writes += 1;
         let name = key_name(key);
-        let of = |is_tab: bool| if key.0 == is_tab { format!("[\"{name}\"]") } else { "[]".to_owned() };
-        self.invoke("remove", &format!(",\"session\":{},\"tab\":{}", of(false), of(true)));
-        let keys = |is_tab: bool| if key.0 == is_tab { vec![Key::new(name.as_str())] } else { vec![] };
-        let sent = self.handle.remove(keys(false), keys(true));
+        let of = |scope: Scope| if key.0 == scope { format!("[\"{name}\"]") } else { "[]".to_owned() };
+        self.invoke("remove", &format!(",\"session\":{},\"tab\":{}", of(Scope::Session), of(Scope::Tab)));
+        let keys = |scope: Scope| if key.0 == scope { vec![Key::new(name.as_str())] } else { vec![] };
+        let sent = self.handle.remove(keys(Scope::Session), keys(Scope::Tab));
         self.after(sent.map_err(|error| error.kind.as_str()));
         self.kept.lock().values.remove(&key);
     }
@@ -204,7 +225,7 @@ impl LiveView {
         self.invoke("reset", "");
         let sent = self.handle.reset();
         self.after(sent.map_err(|error| error.kind.as_str()));
-        self.kept.lock().values.clear();
+        self.kept.lock().values.retain(|(scope, _), _| *scope == Scope::Shared);
     }
 
     fn invoke(&self, op: &str, what: &str) {
@@ -248,9 +269,9 @@ impl LiveView {
                         || "null".to_owned(),
                         |found| {
                             let (vsn, tab_vsn) = (found.vsn.0, found.tab_vsn.0);
-                            let (session, tab) = (map(&found.session), map(&found.tab));
+                            let (session, tab, shared) = (map(&found.session), map(&found.tab), map(&found.shared));
                             format!(
-                                "{{\"vsn\":{vsn},\"tab_vsn\":{tab_vsn},\"session\":{{{session}}},\"tab\":{{{tab}}}}}"
+                                "{{\"vsn\":{vsn},\"tab_vsn\":{tab_vsn},\"session\":{{{session}}},\"tab\":{{{tab}}},\"shared\":{{{shared}}}}}"
                             )
                         },
                     );
@@ -266,11 +287,9 @@ impl LiveView {
     pub(crate) fn flush(&self, answered: Option<Arc<AtomicBool>>) {
         let kept = self.kept.lock();
         let is_clean = !kept.values.values().any(|sent| sent.dirty);
-        let map = |is_tab: bool| {
-            let of_tab = kept.values.iter().filter(|(key, _)| key.0 == is_tab);
-            of_tab.map(|(key, sent)| format!("\"{}\":{}", key_name(*key), sent.value)).collect::<Vec<_>>().join(",")
-        };
-        let claim = format!("\"c\":\"{}\",\"session\":{{{}}},\"tab\":{{{}}}", self.name, map(false), map(true));
+        let of = |scope: Scope| kept.values.iter().filter(move |(key, _)| key.0 == scope);
+        let sent = by_scope(|scope| of(scope).map(|(key, sent)| format!("\"{}\":{}", key_name(*key), sent.value)));
+        let claim = format!("\"c\":\"{}\",{sent}", self.name);
         drop(kept);
         let (recorder, is_alive) = (self.recorder.clone(), self.is_alive.clone());
         self.handle.flush(Box::new(move |result| {
@@ -320,8 +339,20 @@ impl Kept {
     }
 }
 
-fn key_name((is_tab, key): (bool, usize)) -> String {
-    format!("{}{key}", if is_tab { "draft" } else { "key" })
+/// `"session":{…},"tab":{…},"shared":{…}` of each scope's entries.
+fn by_scope<E: Iterator<Item = String>>(entries: impl Fn(Scope) -> E) -> String {
+    let scopes = [("session", Scope::Session), ("tab", Scope::Tab), ("shared", Scope::Shared)];
+    let maps = scopes.map(|(name, scope)| format!("\"{name}\":{{{}}}", entries(scope).collect::<Vec<_>>().join(",")));
+    maps.join(",")
+}
+
+fn key_name((scope, key): (Scope, usize)) -> String {
+    let name = match scope {
+        Scope::Session => "key",
+        Scope::Tab => "draft",
+        Scope::Shared => "shared",
+    };
+    format!("{name}{key}")
 }
 
 const KEYS: usize = 3;

@@ -75,6 +75,13 @@ impl Story {
         self.line(json!({"e": "invoke", "c": client, "w": number, "op": "stash", "tab": {key: value}}));
     }
 
+    /// Asks to set a `:shared` key, and sets it in the document.
+    pub(crate) fn share(&mut self, client: &str, number: u64, key: &str, value: &str) {
+        self.line(json!({"e": "invoke", "c": client, "w": number, "op": "stash", "shared": {key: value}}));
+        let touched_at = self.t / 1000;
+        self.document["*"]["1"] = json!({"touched_at": touched_at, "data": {key: value}, "tabs": {}});
+    }
+
     pub(crate) fn op(&mut self, client: &str, number: u64, op: &str) {
         self.line(json!({"e": "invoke", "c": client, "w": number, "op": op}));
     }
