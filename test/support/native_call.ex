@@ -66,6 +66,7 @@ defmodule DurableStash.NativeCall do
     serve_stale: :boolean,
     max_unsaved_age_ms: :u64,
     max_document_bytes: :u64,
+    components_per_module: :u64,
     idle_after_ms: :u64,
     requests_in_flight: :u64,
     max_unsaved_bytes: :u64,
@@ -267,7 +268,7 @@ defmodule DurableStash.NativeCall do
       {:plant, AnyTerm.not_utf8(), "body"},
       {:plant, "name", :body},
       {:touch, "name", -1},
-      {:fail_puts, 1, broken(:u64, held)},
+      {:fail_puts, 1, misfit(:u64_or_nil, held)},
       {:unknown, 1},
       {}
     ])
