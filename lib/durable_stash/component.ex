@@ -27,8 +27,9 @@ defmodule DurableStash.Component do
   `LiveStash` knows LiveViews only. A `:reconnect` key comes back when the page reconnects, and also when the component is taken out
   of the page and put in again.
 
-  Each `id` is kept in the browser session's document until the `ttl` has passed, and takes a little memory while its LiveView lives. Give
-  ids to things that are dozens, not thousands: a document that grows beyond `max_document_bytes` takes no more writes that make it grow.
+  Each `id` is kept in the browser session's document until the `ttl` has passed, and at most `components_per_module` ids of one module are
+  kept (100, see `DurableStash.Config`): beyond it those that were written or mounted the longest ago go first, whole. Give ids to
+  things that are dozens, not thousands.
 
   ## Options
 

@@ -29,6 +29,7 @@ defmodule DurableStash.Config do
     max_unsaved_bytes: {64 * @mebibyte, {:positive, @tebibyte}, @positive_bytes},
     max_value_bytes: {@mebibyte, {:positive, @tebibyte}, @positive_bytes},
     max_document_bytes: {4 * @mebibyte, {:positive, @tebibyte}, @positive_bytes},
+    components_per_module: {100, {:positive, 1_000_000}, "a positive number of components"},
     on_invalid_value: {:skip, {:in, [:skip, :raise]}, "`:skip` or `:raise`"},
     shutdown_timeout: {20 * @second, {:positive, @longest}, @positive_ms},
     sweep_every: {@hour, {:natural, @longest}, "a number of milliseconds, 0 never sweeps"},
@@ -76,6 +77,8 @@ defmodule DurableStash.Config do
     * `:single_writer` declares that no other node writes this store. It also accepts a store without conditional writes.
     * `:serve_stale` lets a cached copy answer a recovery while the store does not.
     * `:max_unsaved_age` is how long an accepted write is tried before it counts as failed.
+    * `:components_per_module` is how many LiveComponents of one module (see `DurableStash.Component`) a browser session keeps.
+      Beyond it those that were written or mounted the longest ago go first, whole.
     * `:on_invalid_value` is what a stash does about a value that is not JSON-safe: `:skip` leaves that key out and logs,
       `:raise` raises an `ArgumentError` in the LiveView (for development and tests).
     * `:shutdown_timeout` bounds the flush at shutdown.
@@ -115,6 +118,7 @@ defmodule DurableStash.Config do
           max_unsaved_bytes: pos_integer(),
           max_value_bytes: pos_integer(),
           max_document_bytes: pos_integer(),
+          components_per_module: pos_integer(),
           on_invalid_value: :skip | :raise,
           shutdown_timeout: pos_integer(),
           sweep_every: non_neg_integer(),
@@ -155,6 +159,7 @@ defmodule DurableStash.Config do
       max_unsaved_age_ms: config.max_unsaved_age,
       max_value_bytes: config.max_value_bytes,
       max_document_bytes: config.max_document_bytes,
+      components_per_module: config.components_per_module,
       idle_after_ms: config.idle_after,
       requests_in_flight: config.requests_in_flight,
       max_unsaved_bytes: config.max_unsaved_bytes,

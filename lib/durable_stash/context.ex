@@ -116,7 +116,8 @@ defmodule DurableStash.Context do
   """
   @spec of_component(Options.t(), Socket.t(), module(), id :: term(), lent :: map()) :: t()
   def of_component(%Options{} = options, %Socket{} = socket, component, id, %{context: around} = lent) do
-    slice = "#{component}:#{inspect(id)}"
+    # Whole: two long ids may differ at their ends.
+    slice = "#{component}:#{inspect(id, limit: :infinity, printable_limit: :infinity)}"
     before = lent.handles[slice]
     shared = Map.take(around.options, [:engine, :secret, :session_id_key])
 

@@ -51,6 +51,7 @@ defmodule DurableStash.Telemetry do
   | `[:durable_stash, :rekeyed]`      | `count`: 1   | | a document was found under an older secret |
   | `[:durable_stash, :expired]`      | `count`: 1   | | a document was past its time |
   | `[:durable_stash, :tabs_evicted]` | `count` of tabs | | a view had too many tabs |
+  | `[:durable_stash, :components_evicted]` | `count` of components | | a browser session had too many LiveComponents of one module |
   | `[:durable_stash, :swept]`        | `read`, `buried`, `deleted`, `failed` | | the sweeper has been through the store |
   | `[:durable_stash, :health]`       | `count`: 1   | `state` and `reason`, as of `DurableStash.Engine.health/1` | the engine's health changed |
   | `[:durable_stash, :crashed]`      | `count`: 1   | `message` | a session's task crashed; its LiveViews open it again |

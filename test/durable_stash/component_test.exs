@@ -97,6 +97,47 @@ defmodule DurableStash.ComponentTest do
     end
   end
 
+  test "ids that differ at their ends only are told apart, however long they are", %{engine: engine} do
+    {lv, page} = open(engine)
+
+    ids =
+      for end_of_it <- ["a", "b"],
+          start <- ["é" |> String.duplicate(5_000), <<255>> |> String.duplicate(100)],
+          do: start <> end_of_it
+
+    for {id, n} <- Enum.with_index(ids) do
+      {:not_found, component} = show(lv, Form, id)
+      save(lv, component, size: n)
+    end
+
+    {rejoined, _page} = Page.mount(page, host(engine))
+
+    for {id, n} <- Enum.with_index(ids) do
+      assert {:recovered, %{assigns: %{size: ^n}}} = show(rejoined, Form, id)
+    end
+  end
+
+  @tag engine: [components_per_module: 3]
+  test "a browser session keeps so many ids of a module, those that were touched last", %{engine: engine} do
+    observe(engine, [[:durable_stash, :components_evicted]])
+    {lv, page} = open(engine)
+    {:not_found, other} = show(lv, Other, 1)
+    save(lv, other, size: 0)
+
+    for id <- [1, 2, 3, 1, 4, 5] do
+      {_status, component} = show(lv, Form, id)
+      # The store's clock is in milliseconds.
+      Process.sleep(2)
+      save(lv, component, size: id * 10 + System.unique_integer([:positive]))
+    end
+
+    {rejoined, _page} = Page.mount(page, host(engine))
+    kept = for id <- 1..5, match?({:recovered, _component}, show(rejoined, Form, id)), do: id
+    assert kept == [1, 4, 5]
+    assert {:recovered, _component} = show(rejoined, Other, 1)
+    assert_receive {:telemetry, [:durable_stash, :components_evicted], %{count: 1}, _metadata}
+  end
+
   test "what a component shares is everybody's", %{engine: engine} do
     session = Page.session()
     {lv, _page} = open(engine, session)

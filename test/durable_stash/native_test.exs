@@ -697,6 +697,7 @@ defmodule DurableStash.NativeTest do
         max_unsaved_age_ms: 900_000,
         max_value_bytes: @megabyte,
         max_document_bytes: 4 * @megabyte,
+        components_per_module: 100,
         idle_after_ms: 60_000,
         requests_in_flight: 128,
         max_unsaved_bytes: 64 * @megabyte,

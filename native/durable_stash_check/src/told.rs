@@ -130,7 +130,8 @@ impl Stepping<'_> {
             | Incident::NewerFormat
             | Incident::Rekeyed
             | Incident::Expired
-            | Incident::TabsEvicted { .. } => {}
+            | Incident::TabsEvicted { .. }
+            | Incident::ComponentsEvicted { .. } => {}
         }
     }
 

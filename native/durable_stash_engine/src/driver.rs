@@ -333,6 +333,9 @@ impl Driver {
             Incident::TabsEvicted { count } => {
                 counters.tabs_evicted.fetch_add(*count as u64, Relaxed);
             }
+            Incident::ComponentsEvicted { count } => {
+                counters.components_evicted.fetch_add(*count as u64, Relaxed);
+            }
         }
     }
 

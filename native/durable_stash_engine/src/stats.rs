@@ -89,6 +89,8 @@ counters! {
     expired,
     /// Tabs that went because there were too many.
     tabs_evicted,
+    /// LiveComponents that went because their module had too many.
+    components_evicted,
     /// Sessions that left memory because they were idle.
     evicted,
     /// Sessions lost with an internal error.

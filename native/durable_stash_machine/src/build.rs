@@ -8,7 +8,7 @@ use crate::effect::Precondition;
 use crate::error::ErrorKind;
 use crate::format;
 use crate::limits::Now;
-use crate::merge::{merge, superseded};
+use crate::merge::{Merged, merge, superseded};
 use crate::name::Names;
 use crate::notice::{Incident, Notice, Outcome};
 use crate::phase::{Built, Flight, Frozen};
@@ -46,9 +46,12 @@ impl Session {
             return false;
         }
         match assembled {
-            Some((built, tabs_evicted)) => {
-                if tabs_evicted > 0 {
-                    self.happened(Incident::TabsEvicted { count: tabs_evicted });
+            Some((built, merged)) => {
+                if merged.tabs_evicted > 0 {
+                    self.happened(Incident::TabsEvicted { count: merged.tabs_evicted });
+                }
+                if merged.components_evicted > 0 {
+                    self.happened(Incident::ComponentsEvicted { count: merged.components_evicted });
                 }
                 frozen.built = Some(built);
                 self.frozen = Some(frozen);
@@ -75,7 +78,7 @@ impl Session {
         frozen: &mut Frozen,
         ground: &Ground<'_>,
         taken: &mut Vec<(ClaimId, ClaimEdit, ErrorKind)>,
-    ) -> Option<(Built, usize)> {
+    ) -> Option<(Built, Merged)> {
         let batch = &mut frozen.batch;
         if let Some(content) = ground.content.filter(|_| !planted!(self.policy, FenceIgnored)) {
             for claim in superseded(content, batch) {
@@ -110,7 +113,7 @@ impl Session {
                 restores: ground.is_lost,
                 replaces: ground.replaces.clone(),
             };
-            return Some((built, merged.tabs_evicted));
+            return Some((built, merged));
         }
     }
 

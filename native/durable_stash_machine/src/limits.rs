@@ -25,6 +25,8 @@ pub struct Policy {
     pub max_document_bytes: usize,
     /// The most tabs kept in one slice; the least recently touched go first.
     pub tabs_per_view: usize,
+    /// The most LiveComponents of one module kept in one document; the least recently touched go first.
+    pub components_per_module: usize,
     /// The most writers remembered in `applied`.
     pub applied_max: usize,
     /// How long a writer is remembered in `applied`. Far above `max_unsaved_age_ms`, or an unknown outcome could
@@ -53,6 +55,7 @@ impl Default for Policy {
             backoff_cap_ms: 5_000,
             max_document_bytes: 4 * 1024 * 1024,
             tabs_per_view: 32,
+            components_per_module: 100,
             applied_max: 32,
             applied_age_ms: 60 * MINUTE,
             tombstone_ms: 60 * MINUTE,

@@ -1,8 +1,8 @@
 //! `merge(previous document, one batch)`: the only way a document changes (I2).
 //!
-//! Every key that the batch does not name stays byte-equal. Three things go besides, each by its own rule of the
-//! design: tabs beyond the limit, the least recently touched first; slices that nobody touched for a whole TTL; and
-//! everything, when the batch buries the document.
+//! Every key that the batch does not name stays byte-equal. Four things go besides, each by its own rule of the
+//! design: tabs beyond the limit, the least recently touched first; likewise LiveComponents of one module; slices that
+//! nobody touched for a whole TTL; and everything, when the batch buries the document.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +18,8 @@ use crate::slice::{Json, Key, Slice, Tab, TabId, View, Vsn};
 pub struct Merged {
     /// Tabs that went because there were too many.
     pub tabs_evicted: usize,
+    /// LiveComponents that went because their module had too many.
+    pub components_evicted: usize,
 }
 
 /// The claims of the batch that another node's later claim of the same tab has overtaken. Their edits must not be
@@ -45,14 +47,17 @@ pub fn merge(document: &mut Document, batch: &Batch, wall: u64, policy: &Policy)
     // Before the edits: what reads as not found must not come back with the next write to its slice.
     forget_untouched(document, wall, policy.ttl_ms);
     let mut merged = Merged::default();
-    for (view, vsn) in targets(batch) {
+    let targets = targets(batch);
+    for (view, vsn) in &targets {
         planted!(policy, SliceReplaced, {
-            document.views.entry(view.clone()).or_default().retain(|one, _| *one == vsn)
+            document.views.entry((*view).clone()).or_default().retain(|one, _| one == vsn)
         });
-        let slice = document.views.entry(view.clone()).or_default().entry(vsn).or_default();
-        let written = merge_slice(slice, &edits_of(batch, view, vsn), wall);
+        let slice = document.views.entry((*view).clone()).or_default().entry(*vsn).or_default();
+        let written = merge_slice(slice, &edits_of(batch, view, *vsn), wall);
         merged.tabs_evicted += evict_tabs(slice, &written, policy.tabs_per_view);
     }
+    let written = targets.iter().map(|(view, _)| *view).collect();
+    merged.components_evicted = evict_components(document, &written, policy.components_per_module);
     merge_shared(document, batch, wall);
     merged
 }
@@ -135,4 +140,28 @@ fn evict_tabs(slice: &mut Slice, written: &BTreeSet<&TabId>, limit: usize) -> us
         }
     }
     excess
+}
+
+/// A page may show ids without end. One that was just written goes last, as with tabs.
+fn evict_components(document: &mut Document, written: &BTreeSet<&View>, limit: usize) -> usize {
+    let modules: BTreeSet<&str> = written.iter().filter_map(|view| view.component_module()).collect();
+    let mut evicted = 0;
+    for module in modules {
+        let of_module = || {
+            let from_here_on = document.views.range(View::new(format!("{module}:"))..);
+            from_here_on.take_while(|(view, _)| view.component_module() == Some(module))
+        };
+        let excess = of_module().count().saturating_sub(limit.max(1));
+        if excess > 0 {
+            let touched_at = |slices: &BTreeMap<Vsn, Slice>| slices.values().map(|slice| slice.touched_at).max();
+            let age = |(view, slices)| (written.contains(view), touched_at(slices), View::clone(view));
+            let mut by_age: Vec<_> = of_module().map(age).collect();
+            by_age.sort();
+            for (_, _, view) in by_age.into_iter().take(excess) {
+                document.views.remove(&view);
+            }
+        }
+        evicted += excess;
+    }
+    evicted
 }

@@ -136,6 +136,11 @@ pub enum Incident {
         /// How many.
         count: usize,
     },
+    /// LiveComponents went because their module had too many.
+    ComponentsEvicted {
+        /// How many.
+        count: usize,
+    },
 }
 
 /// How a PUT lost.

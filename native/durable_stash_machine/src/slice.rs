@@ -36,7 +36,7 @@ text! {
     Key
 }
 text! {
-    /// The LiveView module that owns a slice.
+    /// The LiveView module, or the LiveComponent, that owns a slice.
     View
 }
 text! {
@@ -48,6 +48,11 @@ impl View {
     /// Owner of what all views of a browser session share. No module has this name.
     pub fn shared() -> Self {
         Self::new("*")
+    }
+
+    /// The module, if the owner is one of its LiveComponents: those are named `<module>:<id>`. No module has a colon.
+    pub fn component_module(&self) -> Option<&str> {
+        self.0.split_once(':').map(|(module, _id)| module)
     }
 }
 

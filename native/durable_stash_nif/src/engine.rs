@@ -137,6 +137,7 @@ fn config(options: Term<'_>) -> NifResult<Config> {
         backoff_base_ms: option(options, atoms::backoff_base_ms())?,
         backoff_cap_ms: option(options, atoms::backoff_cap_ms())?,
         max_document_bytes: option(options, atoms::max_document_bytes())?,
+        components_per_module: option(options, atoms::components_per_module())?,
         ..default
     };
     let mut config =

@@ -148,6 +148,9 @@ fn incident_event<'a>(env: Env<'a>, incident: &Incident) -> Event<'a> {
         Incident::Rekeyed => Event::once(atoms::rekeyed()),
         Incident::Expired => Event::once(atoms::expired()),
         Incident::TabsEvicted { count } => Event::new(atoms::tabs_evicted()).measure(atoms::count(), *count as u64),
+        Incident::ComponentsEvicted { count } => {
+            Event::new(atoms::components_evicted()).measure(atoms::count(), *count as u64)
+        }
     }
 }
 

@@ -183,6 +183,7 @@ defmodule DurableStash.Native.ArgumentsTest do
       serve_stale: true,
       max_unsaved_age_ms: 900_000,
       max_document_bytes: 4_194_304,
+      components_per_module: 100,
       idle_after_ms: 60_000,
       requests_in_flight: 128,
       max_unsaved_bytes: 67_108_864,

@@ -113,6 +113,64 @@ fn a_tab_does_not_fall_to_its_own_write_where_the_clock_is_behind() {
 }
 
 #[test]
+fn the_least_recently_touched_components_of_a_module_go_first_whichever_node_writes() {
+    let mut lab = Lab::build(2, 1, |policy| policy.components_per_module = 3);
+    let others = ["Form", "Forms:1", "For:1"];
+    for view in others {
+        let live = lab.rejoin(0, &slot(view, 1, "t1"));
+        lab.stash(&live, &[("k", "0")]);
+        lab.settle();
+    }
+    lab.wait(10);
+    for (node, id) in [(0, "1"), (1, "2"), (0, "3"), (1, "1"), (0, "4")] {
+        let live = lab.rejoin(node, &slot(&format!("Form:{id}"), 1, "t1"));
+        lab.read(&live);
+        lab.settle();
+        let op = lab.stash(&live, &[("k", id)]);
+        lab.settle();
+        assert!(lab.is_saved(&live, op));
+        lab.wait(10);
+    }
+    let stands = |view: &str| lab.stored(&slot(view, 1, "t1"), "k").is_some();
+    assert_eq!(["1", "2", "3", "4"].map(|id| stands(&format!("Form:{id}"))), [true, false, true, true]);
+    assert!(others.into_iter().all(stands));
+    assert_eq!(lab.incidents(0, |incident| *incident == Incident::ComponentsEvicted { count: 1 }), 1);
+}
+
+#[test]
+fn a_component_does_not_fall_to_its_own_write_where_the_clock_is_behind() {
+    let mut lab = Lab::with(|policy| policy.components_per_module = 2);
+    for id in ["1", "2"] {
+        let live = lab.rejoin(0, &slot(&format!("Form:{id}"), 1, "t1"));
+        lab.stash(&live, &[("k", "0")]);
+        lab.settle();
+    }
+    lab.step_wall(-60_000);
+    let live = lab.rejoin(0, &slot("Form:3", 1, "t1"));
+    let op = lab.stash(&live, &[("k", "3")]);
+    lab.settle();
+    assert!(lab.is_saved(&live, op));
+    assert_eq!(lab.stored(&live.slot, "k").as_deref(), Some("3"));
+}
+
+#[test]
+fn one_batch_of_more_components_than_are_kept_leaves_as_many_as_are() {
+    let mut lab = Lab::with(|policy| policy.components_per_module = 2);
+    let ids = ["1", "2", "3", "4", "5"];
+    let live = lab.rejoin(0, &slot("Form:0", 1, "t1"));
+    lab.stash(&live, &[("k", "0")]);
+    // These wait for the first write, and leave together.
+    for id in ids {
+        let live = lab.rejoin(0, &slot(&format!("Form:{id}"), 1, "t1"));
+        lab.stash(&live, &[("k", id)]);
+    }
+    lab.settle();
+    let standing = ids.iter().filter(|id| lab.stored(&slot(&format!("Form:{id}"), 1, "t1"), "k").is_some()).count();
+    assert_eq!(standing, 2);
+    assert_eq!(lab.incidents(0, |incident| *incident == Incident::ComponentsEvicted { count: 4 }), 1);
+}
+
+#[test]
 fn writers_are_forgotten_by_age_and_number_but_never_the_one_that_writes() {
     let policy = Policy::default();
     let commit = |previous: Option<&Header>, writer: u128, wall: u64| {
