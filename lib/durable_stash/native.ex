@@ -8,7 +8,7 @@ defmodule DurableStash.Native do
   # `ArgumentError`; a panic in Rust raises an `ErlangError` with `:nif_panicked` and leaves the engine as it was.
 
   # The number of `interface.rs`. A library that was built for another one does not load.
-  @interface 2
+  @interface 3
 
   use Rustler,
     otp_app: :durable_stash,
@@ -37,6 +37,7 @@ defmodule DurableStash.Native do
   @type error :: {:error, {kind(), message :: String.t()}}
   @type id :: non_neg_integer()
   @type pairs :: [{key :: String.t(), term()}]
+  @type changes :: [{key :: String.t(), term()} | {key :: String.t(), term(), :default}]
   @type event :: %{
           event: atom(),
           measurements: %{atom() => non_neg_integer()},
@@ -89,15 +90,15 @@ defmodule DurableStash.Native do
   @spec session_open(engine(), claim()) :: {:ok, session()} | error()
   def session_open(_engine, _claim), do: not_loaded()
 
-  # All that can be stored is accepted as one write, `op`; 0 when nothing was left of it. `:large` says that the values
+  # All that can be stored is accepted as one write, `op`, and a default is set only where nothing stands by then; 0 when nothing was left of it. `:large` says that the values
   # are too much for a normal scheduler and nothing was accepted: then it is for `session_stash_dirty/4`.
-  @spec session_stash(session(), session_keys :: pairs(), tab_keys :: pairs(), shared_keys :: pairs()) ::
+  @spec session_stash(session(), session_keys :: changes(), tab_keys :: changes(), shared_keys :: changes()) ::
           {:ok, op :: non_neg_integer(), refused :: [{String.t(), kind(), message :: String.t()}]}
           | :large
           | error()
   def session_stash(_session, _session_pairs, _tab_pairs, _shared_pairs), do: not_loaded()
 
-  @spec session_stash_dirty(session(), pairs(), pairs(), pairs()) ::
+  @spec session_stash_dirty(session(), changes(), changes(), changes()) ::
           {:ok, op :: non_neg_integer(), refused :: [{String.t(), kind(), message :: String.t()}]}
           | error()
   def session_stash_dirty(_session, _session_pairs, _tab_pairs, _shared_pairs), do: not_loaded()

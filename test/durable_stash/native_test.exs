@@ -232,6 +232,17 @@ defmodule DurableStash.NativeTest do
       assert {:ok, %{session: [{"fits", ^kilobyte}], tab: []}} = recover(session)
     end
 
+    test "sets a default where nothing stands, in the same write", %{engine: engine} do
+      assert {:ok, 1, []} = Native.session_stash(open(engine), [{"a", 1}], [], [{"s", 1}])
+      session = open(engine, tab: "other")
+      defaults = [{"a", 0, :default}, {"b", 0, :default}, {"c", 2}]
+      assert {:ok, 1, refused} = Native.session_stash(session, defaults, [{"t", {}, :default}], [{"s", 0, :default}])
+      assert [{"t", :invalid_value, _message}] = refused
+      assert flush(session) == :ok
+      assert {:ok, %{session: pairs, tab: [], shared: [{"s", 1}]}} = recover(session)
+      assert Enum.sort(pairs) == [{"a", 1}, {"b", 0}, {"c", 2}]
+    end
+
     test "of nothing is no write", %{engine: engine} do
       session = open(engine)
       assert Native.session_stash(session, [], [], []) == {:ok, 0, []}

@@ -104,7 +104,13 @@ defmodule DurableStash.NativeCall do
     do: for(_ <- 1..:rand.uniform(3), do: Enum.random([:binary.copy(<<255>>, 32), String.duplicate("s", 1_000)]))
 
   def fitting(:secrets_or_nil, held), do: Enum.random([nil, fitting(:secrets, held)])
-  def fitting(:pairs, _held), do: for(_ <- 1..(:rand.uniform(5) - 1)//1, do: {AnyTerm.text(), AnyTerm.any()})
+
+  def fitting(:pairs, _held) do
+    for _ <- 1..(:rand.uniform(5) - 1)//1 do
+      if :rand.uniform(4) == 1, do: {AnyTerm.text(), AnyTerm.any(), :default}, else: {AnyTerm.text(), AnyTerm.any()}
+    end
+  end
+
   def fitting(:claim, held), do: Map.new(@claim, fn {key, kind} -> {key, fitting(kind, held)} end)
 
   def fitting(:options, held) do
@@ -312,7 +318,7 @@ defmodule DurableStash.NativeCall do
 
   defp fits?(:pairs, term, held),
     do:
-      is_list(term) and proper?(term) and Enum.all?(term, &match?({key, _} when is_binary(key), &1)) and
+      is_list(term) and proper?(term) and Enum.all?(term, &(match?({_, _}, &1) or match?({_, _, :default}, &1))) and
         Enum.all?(term, &fits?(:text, elem(&1, 0), held))
 
   defp fits?(:claim, term, held), do: map_fits?(@claim, term, held)

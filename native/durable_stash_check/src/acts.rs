@@ -1,6 +1,6 @@
 //! What LiveViews do.
 
-use durable_stash_machine::{ClaimId, Command, Json, Key, RequestId};
+use durable_stash_machine::{ClaimId, Command, Json, Key, RequestId, Values};
 
 use crate::bits::Bits;
 use crate::node::Input;
@@ -156,6 +156,7 @@ impl Stepping<'_> {
                 session: set(keys(false)),
                 tab: set(keys(true)),
                 shared: vec![],
+                defaults: Values::default(),
             },
         }
     }

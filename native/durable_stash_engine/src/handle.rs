@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use durable_stash_machine::{Command, ErrorKind, Json, Key, ReadAnswer, Slot};
+use durable_stash_machine::{Command, ErrorKind, Json, Key, ReadAnswer, Slot, Values};
 
 use crate::driver::Input;
 use crate::engine::Shared;
@@ -86,23 +86,20 @@ impl Handle {
     /// `overloaded`: too much is unsaved; `superseded`: the tab has mounted again; `refused`: the store does not keep
     /// to conditions; `too_large`; `engine_down`.
     pub fn stash(&self, session: Vec<(Key, Json)>, tab: Vec<(Key, Json)>) -> Result<u64, Error> {
-        self.stash_with_shared(session, tab, Vec::new())
+        self.stash_all(Values { session, tab, shared: Vec::new() }, Values::default())
     }
 
-    /// As [`Handle::stash`], with keys that all views of the browser session share. All of them or none.
-    pub fn stash_with_shared(
-        &self,
-        session: Vec<(Key, Json)>,
-        tab: Vec<(Key, Json)>,
-        shared: Vec<(Key, Json)>,
-    ) -> Result<u64, Error> {
-        let all = || session.iter().chain(&tab).chain(&shared);
+    /// As [`Handle::stash`], with keys that all views of the browser session share, and with `defaults`, other keys that
+    /// are set only where nothing stands when the write is applied. All of them or none.
+    pub fn stash_all(&self, values: Values, defaults: Values) -> Result<u64, Error> {
+        let all = || values.iter().chain(defaults.iter());
         if all().next().is_none() {
             return Ok(self.status().accepted);
         }
         let bytes = all().map(|(key, json)| entry_bytes(key) + json.as_str().len()).sum();
         let (claim, slot) = (self.state.claim, self.slot.clone());
-        self.accept(bytes, move |op| Command::Merge { claim, slot, op, session, tab, shared })
+        let Values { session, tab, shared } = values;
+        self.accept(bytes, move |op| Command::Merge { claim, slot, op, session, tab, shared, defaults })
     }
 
     /// Accepts that these keys are removed. Errors as [`Handle::stash`].

@@ -49,7 +49,7 @@ mod ticket;
 pub use clock::Clock;
 pub use config::{Backend, Config, S3Config};
 pub use durable_stash_machine::{
-    Conflict, ErrorKind, Found, Incident, Json, Key, Policy, ReadAnswer, Slot, TabId, View, Vsn,
+    Conflict, ErrorKind, Found, Incident, Json, Key, Policy, ReadAnswer, Slot, TabId, Values, View, Vsn,
 };
 pub use engine::{DrainReport, Engine, Mount, Open, Overrides};
 pub use error::Error;

@@ -15,7 +15,7 @@ use durable_stash_machine::format::{decode, encode};
 use durable_stash_machine::merge::merge;
 use durable_stash_machine::slice::Epoch;
 use durable_stash_machine::{
-    ClaimId, Command, Json, Key, Now, Policy, Session, Slot, Start, TabId, View, Vsn, WriteId, WriterId,
+    ClaimId, Command, Json, Key, Now, Policy, Session, Slot, Start, TabId, Values, View, Vsn, WriteId, WriterId,
 };
 
 const SIZES: [usize; 3] = [1, 30, 500];
@@ -110,7 +110,15 @@ fn commit_a_stash(criterion: &mut Criterion) {
                 let (slot, session_keys, tab) = (slot(), entries(op), entries(op + 1));
                 session.command(
                     now,
-                    Command::Merge { claim: ClaimId(1), slot, op, session: session_keys, tab, shared: vec![] },
+                    Command::Merge {
+                        claim: ClaimId(1),
+                        slot,
+                        op,
+                        session: session_keys,
+                        tab,
+                        shared: vec![],
+                        defaults: Values::default(),
+                    },
                 );
                 while let Some(effect) = session.poll_effect() {
                     let Effect::Put { attempt, body, .. } = effect else { continue };

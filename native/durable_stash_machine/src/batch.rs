@@ -4,12 +4,16 @@
 //! outgrows the state that it describes, and applying two batches in turn equals applying their fold. Edits stay
 //! apart by claim all the same: if one claim turns out to be superseded on another node, exactly its edits are
 //! taken out and what the other claims wrote to the same keys is still there.
+//!
+//! A default is no such edit: it gives a key a value where nothing stands, so what it does is known only where it is
+//! applied. It is kept beside the claim's edit of the key, since what another claim removes in between lets it count.
 
 use std::borrow::Cow;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::command::{ClaimId, RequestId};
+use crate::command::{ClaimId, RequestId, Values};
 use crate::slice::{Epoch, Json, Key, Slot, View, Vsn};
 
 /// The order of acceptance on this node.
@@ -36,12 +40,31 @@ pub(crate) fn edit_bytes(key: &Key, value: Option<&Json>) -> usize {
     key.as_str().len() + value.map_or(0, |json| json.as_str().len()) + EDIT_BYTES
 }
 
+/// What one key is given where nothing stands.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct KeyDefault {
+    /// When it was accepted. The earliest default counts.
+    pub first: Stamp,
+    /// When it was accepted again: what was removed before that is given it too.
+    pub last: Stamp,
+    /// The value.
+    pub value: Json,
+}
+
+impl KeyDefault {
+    fn bytes(&self, key: &Key) -> usize {
+        edit_bytes(key, Some(&self.value))
+    }
+}
+
 /// Edits of one set of keys, and whether the set was emptied before them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Layer {
     wiped: Option<Stamp>,
     edits: BTreeMap<Key, Edit>,
-    /// Of `edits`, kept along: every accepted write asks for it.
+    /// Those that came after the edit of their key, if it has one here.
+    defaults: BTreeMap<Key, KeyDefault>,
+    /// Of `edits` and `defaults`, kept along: every accepted write asks for it.
     bytes: usize,
 }
 
@@ -56,12 +79,20 @@ impl Layer {
         &self.edits
     }
 
+    /// What is set where nothing stands.
+    pub fn defaults(&self) -> &BTreeMap<Key, KeyDefault> {
+        &self.defaults
+    }
+
     /// What it takes up in memory and in the document, roughly.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
     fn set(&mut self, stamp: Stamp, key: Key, value: Option<Json>) {
+        if let Some(overruled) = self.defaults.remove(&key) {
+            self.bytes -= overruled.bytes(&key);
+        }
         let edit = Edit { stamp, value };
         self.bytes += edit.bytes(&key);
         let share = key.clone();
@@ -70,21 +101,33 @@ impl Layer {
         }
     }
 
+    fn set_default(&mut self, stamp: Stamp, key: Key, value: Json) {
+        match self.defaults.entry(key) {
+            Entry::Occupied(mut earlier) => earlier.get_mut().last = stamp,
+            Entry::Vacant(place) => {
+                let default = KeyDefault { first: stamp, last: stamp, value };
+                self.bytes += default.bytes(place.key());
+                place.insert(default);
+            }
+        }
+    }
+
     fn wipe(&mut self, stamp: Stamp) {
-        self.wiped = Some(stamp);
-        self.edits.clear();
-        self.bytes = 0;
+        *self = Self { wiped: Some(stamp), ..Self::default() };
     }
 
     /// As `wipe`, but what was accepted after the stamp stays.
     fn wipe_below(&mut self, stamp: Stamp) {
         self.wiped = self.wiped.max(Some(stamp));
         self.edits.retain(|_, edit| edit.stamp >= stamp);
-        self.bytes = self.edits.iter().map(|(key, edit)| edit.bytes(key)).sum();
+        self.defaults.retain(|_, default| default.last >= stamp);
+        let of_edits: usize = self.edits.iter().map(|(key, edit)| edit.bytes(key)).sum();
+        let of_defaults: usize = self.defaults.iter().map(|(key, default)| default.bytes(key)).sum();
+        self.bytes = of_edits + of_defaults;
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.wiped.is_none() && self.edits.is_empty()
+        self.wiped.is_none() && self.edits.is_empty() && self.defaults.is_empty()
     }
 }
 
@@ -156,6 +199,17 @@ impl ClaimEdit {
     pub fn share(&mut self, stamp: Stamp, shared: impl IntoIterator<Item = (Key, Json)>) {
         for (key, json) in shared {
             self.shared.set(stamp, key, Some(json));
+        }
+    }
+
+    /// Sets keys where nothing stands.
+    pub fn set_defaults(&mut self, stamp: Stamp, defaults: Values) {
+        let scopes =
+            [(&mut self.session, defaults.session), (&mut self.tab, defaults.tab), (&mut self.shared, defaults.shared)];
+        for (layer, values) in scopes {
+            for (key, json) in values {
+                layer.set_default(stamp, key, json);
+            }
         }
     }
 

@@ -13,6 +13,24 @@ pub struct ClaimId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestId(pub u64);
 
+/// Keys and their values, by scope.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Values {
+    /// `:session` keys.
+    pub session: Vec<(Key, Json)>,
+    /// `:reconnect` keys.
+    pub tab: Vec<(Key, Json)>,
+    /// `:shared` keys.
+    pub shared: Vec<(Key, Json)>,
+}
+
+impl Values {
+    /// All of them, whatever their scope.
+    pub fn iter(&self) -> impl Iterator<Item = &(Key, Json)> {
+        self.session.iter().chain(&self.tab).chain(&self.shared)
+    }
+}
+
 /// An input from this node's LiveViews.
 ///
 /// `op` numbers the writes of one claim upwards from 1; outcomes name it.
@@ -55,6 +73,8 @@ pub enum Command {
         tab: Vec<(Key, Json)>,
         /// `:shared` keys.
         shared: Vec<(Key, Json)>,
+        /// Keys, none of those above, that are set only where nothing stands when the write is applied.
+        defaults: Values,
     },
     /// Remove these keys.
     Drop {

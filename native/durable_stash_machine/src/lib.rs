@@ -37,7 +37,7 @@ pub mod slice;
 pub mod sweep;
 mod write_id;
 
-pub use command::{ClaimId, Command, RequestId};
+pub use command::{ClaimId, Command, RequestId, Values};
 pub use effect::{Attempt, ETag, Effect, Precondition};
 pub use error::{ErrorKind, FormatError};
 pub use event::{Event, GetOutcome, PutOutcome, Refusal};

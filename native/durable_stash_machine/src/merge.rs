@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::batch::{Batch, ClaimEdit, Layer, Stamp};
+use crate::batch::{Batch, ClaimEdit, KeyDefault, Layer, Stamp};
 use crate::command::ClaimId;
 use crate::document::Document;
 use crate::limits::Policy;
@@ -71,18 +71,27 @@ pub(crate) fn forget_untouched(document: &mut Document, wall: u64, ttl_ms: u64) 
 }
 
 /// Applies layers of edits to a set of keys: per key the newest stamp wins, and nothing older than the newest
-/// wipe survives.
+/// wipe survives. A default counts where nothing stands after that, unless what was removed there was removed later.
 pub fn overlay<'a>(data: &mut BTreeMap<Key, Json>, layers: impl Iterator<Item = &'a Layer> + Clone) {
     let wiped = layers.clone().filter_map(Layer::wiped).max();
     if wiped.is_some() {
         data.clear();
     }
     let mut newest: BTreeMap<&Key, (Stamp, &Option<Json>)> = BTreeMap::new();
-    for (key, edit) in layers.flat_map(Layer::edits) {
+    for (key, edit) in layers.clone().flat_map(Layer::edits) {
         let survives = wiped.is_none_or(|wipe| edit.stamp >= wipe);
         let wins = newest.get(key).is_none_or(|(stamp, _)| edit.stamp > *stamp);
         if survives && wins {
             newest.insert(key, (edit.stamp, &edit.value));
+        }
+    }
+    let mut defaults: BTreeMap<&Key, &KeyDefault> = BTreeMap::new();
+    for (key, default) in layers.flat_map(Layer::defaults) {
+        let removed = newest.get(key).map(|(stamp, _)| *stamp).max(wiped);
+        let survives = removed.is_none_or(|removed| default.last >= removed);
+        let wins = defaults.get(key).is_none_or(|earlier| default.first < earlier.first);
+        if survives && wins {
+            defaults.insert(key, default);
         }
     }
     for (key, (_, value)) in newest {
@@ -90,6 +99,9 @@ pub fn overlay<'a>(data: &mut BTreeMap<Key, Json>, layers: impl Iterator<Item = 
             Some(json) => data.insert(key.clone(), json.clone()),
             None => data.remove(key),
         };
+    }
+    for (key, default) in defaults {
+        data.entry(key.clone()).or_insert_with(|| default.value.clone());
     }
 }
 

@@ -27,6 +27,7 @@ pub use bugs::{ANY, Bug, hashed};
 #[cfg(feature = "planted-bugs")]
 mod bugs {
     use crate::base::Base;
+    use crate::command::Values;
     use crate::effect::{ETag, Effect, Precondition};
     use crate::notice::Outcome;
     use crate::phase::Frozen;
@@ -123,6 +124,18 @@ mod bugs {
                 }
                 for (key, one) in later.shared.edits() {
                     edit.share(one.stamp, one.value.clone().map(|json| (key.clone(), json)));
+                }
+                for (key, one) in later.session.defaults() {
+                    let session = vec![(key.clone(), one.value.clone())];
+                    edit.set_defaults(one.last, Values { session, ..Values::default() });
+                }
+                for (key, one) in later.tab.defaults() {
+                    let tab = vec![(key.clone(), one.value.clone())];
+                    edit.set_defaults(one.last, Values { tab, ..Values::default() });
+                }
+                for (key, one) in later.shared.defaults() {
+                    let shared = vec![(key.clone(), one.value.clone())];
+                    edit.set_defaults(one.last, Values { shared, ..Values::default() });
                 }
             }
             self.pending.rest_if_empty();

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use crate::backoff::Jitter;
 use crate::base::Base;
 use crate::batch::{Batch, Stamp, edit_bytes};
-use crate::command::{ClaimId, Command, RequestId};
+use crate::command::{ClaimId, Command, RequestId, Values};
 use crate::effect::{Attempt, Effect};
 use crate::error::ErrorKind;
 use crate::event::Event;
@@ -118,8 +118,8 @@ impl Session {
                     self.tell(Notice::Superseded { claim: loser });
                 }
             }
-            Command::Merge { claim, slot, op, session, tab, shared } => {
-                let edits = Edits::set(session, tab, shared);
+            Command::Merge { claim, slot, op, session, tab, shared, defaults } => {
+                let edits = Edits::set(session, tab, shared, defaults);
                 self.write(now, claim, &slot, op, edits);
             }
             Command::Drop { claim, slot, op, session, tab } => {
@@ -258,9 +258,10 @@ impl Session {
         }
         edit.last_op = op;
         match edits {
-            Edits::Keys { session, tab, shared } => {
+            Edits::Keys { session, tab, shared, defaults } => {
                 edit.edit(stamp, session, tab);
                 edit.share(stamp, shared);
+                edit.set_defaults(stamp, defaults);
             }
             Edits::Reset => edit.reset(stamp),
         }
@@ -391,43 +392,50 @@ impl Session {
 
 /// One write's edits.
 pub(crate) enum Edits {
-    /// Keys set or removed.
-    Keys { session: Vec<(Key, Option<Json>)>, tab: Vec<(Key, Option<Json>)>, shared: Vec<(Key, Json)> },
+    /// Keys set or removed, and others set where nothing stands.
+    Keys {
+        session: Vec<(Key, Option<Json>)>,
+        tab: Vec<(Key, Option<Json>)>,
+        shared: Vec<(Key, Json)>,
+        defaults: Values,
+    },
     /// Everything emptied.
     Reset,
 }
 
 impl Edits {
-    fn set(session: Vec<(Key, Json)>, tab: Vec<(Key, Json)>, shared: Vec<(Key, Json)>) -> Self {
+    fn set(session: Vec<(Key, Json)>, tab: Vec<(Key, Json)>, shared: Vec<(Key, Json)>, defaults: Values) -> Self {
         let some = |entries: Vec<(Key, Json)>| entries.into_iter().map(|(key, json)| (key, Some(json))).collect();
-        Self::Keys { session: some(session), tab: some(tab), shared }
+        Self::Keys { session: some(session), tab: some(tab), shared, defaults }
     }
 
     fn removed(session: Vec<Key>, tab: Vec<Key>) -> Self {
         let none = |keys: Vec<Key>| keys.into_iter().map(|key| (key, None)).collect();
-        Self::Keys { session: none(session), tab: none(tab), shared: Vec::new() }
+        Self::Keys { session: none(session), tab: none(tab), shared: Vec::new(), defaults: Values::default() }
     }
 
     /// Whether the view's own slice is concerned.
     fn reach_slice(&self) -> bool {
         match self {
-            Self::Keys { session, tab, .. } => !session.is_empty() || !tab.is_empty(),
+            Self::Keys { session, tab, shared: _, defaults } => {
+                !(session.is_empty() && tab.is_empty() && defaults.session.is_empty() && defaults.tab.is_empty())
+            }
             Self::Reset => true,
         }
     }
 
     fn names_tab(&self) -> bool {
-        matches!(self, Self::Keys { tab, .. } if !tab.is_empty())
+        matches!(self, Self::Keys { tab, defaults, .. } if !tab.is_empty() || !defaults.tab.is_empty())
     }
 
     pub(crate) fn bytes(&self) -> usize {
         match self {
-            Self::Keys { session, tab, shared } => {
+            Self::Keys { session, tab, shared, defaults } => {
                 let of = |entries: &[(Key, Option<Json>)]| -> usize {
                     entries.iter().map(|(key, json)| edit_bytes(key, json.as_ref())).sum()
                 };
-                let of_shared: usize = shared.iter().map(|(key, json)| edit_bytes(key, Some(json))).sum();
-                of(session) + of(tab) + of_shared
+                let others = shared.iter().chain(defaults.iter());
+                of(session) + of(tab) + others.map(|(key, json)| edit_bytes(key, Some(json))).sum::<usize>()
             }
             Self::Reset => 0,
         }

@@ -9,18 +9,40 @@ use durable_stash_machine::batch::{Batch, Stamp};
 use durable_stash_machine::document::Document;
 use durable_stash_machine::merge::{merge, superseded};
 use durable_stash_machine::slice::Epoch;
-use durable_stash_machine::{ClaimId, Json, Key, Policy, RequestId, Slot, TabId, View, Vsn};
+use durable_stash_machine::{ClaimId, Json, Key, Policy, RequestId, Slot, TabId, Values, View, Vsn};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 /// What one LiveView does.
 #[derive(Clone, Debug)]
 enum Op {
-    Merge { who: usize, session: Vec<(u8, u32)>, tab: Vec<(u8, u32)> },
-    Drop { who: usize, session: Vec<u8>, tab: Vec<u8> },
-    Share { who: usize, shared: Vec<(u8, u32)> },
-    Reset { who: usize },
-    StartFresh { who: usize },
+    Merge {
+        who: usize,
+        session: Vec<(u8, u32)>,
+        tab: Vec<(u8, u32)>,
+    },
+    Drop {
+        who: usize,
+        session: Vec<u8>,
+        tab: Vec<u8>,
+    },
+    Share {
+        who: usize,
+        shared: Vec<(u8, u32)>,
+    },
+    /// Every default of a place is the same: which of two counts is another test's matter.
+    Default {
+        who: usize,
+        session: Vec<u8>,
+        tab: Vec<u8>,
+        shared: Vec<u8>,
+    },
+    Reset {
+        who: usize,
+    },
+    StartFresh {
+        who: usize,
+    },
     Forget,
 }
 
@@ -42,6 +64,13 @@ fn model(before: &BTreeMap<Place, String>, ops: &[Op]) -> BTreeMap<Place, String
             }
             Op::Share { shared, .. } => {
                 all.extend(shared.iter().map(|(key, value)| (shared_place(*key), value.to_string())))
+            }
+            Op::Default { who, session, tab, shared } => {
+                let places = session.iter().map(|key| (place(*who, false, *key), *key));
+                let places = places.chain(tab.iter().map(|key| (place(*who, true, *key), *key)));
+                for (place, key) in places.chain(shared.iter().map(|key| (shared_place(*key), *key))) {
+                    all.entry(place).or_insert(default_of(key));
+                }
             }
             Op::Reset { who } => all.retain(|at, _| !(is_session_of(at, *who) || is_tab_of(at, *who))),
             Op::StartFresh { who } => all.retain(|at, _| !is_tab_of(at, *who)),
@@ -89,7 +118,7 @@ fn two_batches_in_turn_do_what_their_fold_does() {
 fn edits_of_disjoint_places_commute() {
     proptest!(|(before in ops(), left in ops_of(0..2), mut right in ops_of(4..6))| {
         // Two views' slices are disjoint, what they share is not.
-        right.retain(|op| !matches!(op, Op::Share { .. }));
+        right.retain(|op| !matches!(op, Op::Share { .. } | Op::Default { .. }));
         let document = apply(Document::default(), &fold(&before));
         let one = apply(apply(document.clone(), &fold(&left)), &fold(&right));
         let other = apply(apply(document, &fold(&right)), &fold(&left));
@@ -129,6 +158,19 @@ fn a_dropped_key_is_gone_whoever_set_it() {
         let drop = Op::Drop { who, session: vec![key], tab: vec![key] };
         let left = places(&apply(document, &fold(&[drop])));
         prop_assert!(!left.contains_key(&place(who, false, key)) && !left.contains_key(&place(who, true, key)));
+    });
+}
+
+#[test]
+fn a_default_changes_no_key_that_has_a_value() {
+    proptest!(|(before in ops(), who in 0..6usize, keys in vec(0..4u8, 0..4))| {
+        let document = apply(Document::default(), &fold(&before));
+        let (session, tab, shared) = (keys.clone(), keys.clone(), keys.clone());
+        let after = places(&apply(document.clone(), &fold(&[Op::Default { who, session, tab, shared }])));
+        for (at, value) in places(&document) {
+            prop_assert_eq!(after.get(&at), Some(&value));
+        }
+        prop_assert!(keys.iter().all(|key| after.contains_key(&place(who, false, *key))));
     });
 }
 
@@ -173,8 +215,9 @@ fn exactly_the_claims_below_a_stored_one_of_their_tab_are_superseded() {
 #[test]
 fn a_batch_never_outgrows_the_state_that_it_describes() {
     proptest!(|(ops in vec(op(0..6), 200..400))| {
-        // Six claims with four keys in each of three scopes: however long the history, no more than that.
-        prop_assert!(fold(&ops).bytes() < 6 * (4 + 4 + 4) * 100 + 6 * 300);
+        // Six claims with four keys in each of three scopes, an edit and a default each: however long the history, no
+        // more than that.
+        prop_assert!(fold(&ops).bytes() < 6 * (4 + 4 + 4) * 2 * 100 + 6 * 300);
     });
 }
 
@@ -184,9 +227,11 @@ fn a_batchs_running_size_is_the_sum_of_its_parts() {
         let batch = fold(&ops);
         for edit in batch.claims.values() {
             for layer in [&edit.session, &edit.tab, &edit.shared] {
-                let entries = layer.edits().iter();
-                let sum: usize = entries
-                    .map(|(key, edit)| key.as_str().len() + edit.value.as_ref().map_or(0, |json| json.as_str().len()) + 64)
+                let edits = layer.edits().iter().map(|(key, edit)| (key, edit.value.as_ref()));
+                let defaults = layer.defaults().iter().map(|(key, default)| (key, Some(&default.value)));
+                let sum: usize = edits
+                    .chain(defaults)
+                    .map(|(key, value)| key.as_str().len() + value.map_or(0, |json| json.as_str().len()) + 64)
                     .sum();
                 prop_assert_eq!(layer.bytes(), sum);
             }
@@ -220,6 +265,12 @@ fn fold_from(ops: &[Op], stamps: usize) -> Batch {
                     stamp,
                     shared.iter().map(|(key, value)| (key_of(*key), Json::from_encoded(value.to_string()))),
                 );
+            }
+            Op::Default { session, tab, shared, .. } => {
+                let values =
+                    |keys: &[u8]| keys.iter().map(|key| (key_of(*key), Json::from_encoded(default_of(*key)))).collect();
+                let (session, tab, shared) = (values(session), values(tab), values(shared));
+                edit.set_defaults(stamp, Values { session, tab, shared });
             }
             Op::Reset { .. } => edit.reset(stamp),
             Op::StartFresh { .. } => edit.start_fresh(stamp, None),
@@ -282,6 +333,12 @@ fn names(op: &Op, at: &Place) -> bool {
     let (who, session, tab) = match op {
         Op::Merge { who, session, tab } => (*who, keys(session), keys(tab)),
         Op::Drop { who, session, tab } => (*who, session.clone(), tab.clone()),
+        Op::Default { who, session, tab, shared } => {
+            if shared.iter().any(|key| shared_place(*key) == *at) {
+                return true;
+            }
+            (*who, session.clone(), tab.clone())
+        }
         Op::Share { shared, .. } => return shared.iter().any(|(key, _)| shared_place(*key) == *at),
         Op::Reset { who } => return is_session_of(at, *who) || is_tab_of(at, *who),
         Op::StartFresh { who } => return is_tab_of(at, *who),
@@ -295,6 +352,7 @@ fn who(op: &Op) -> Option<usize> {
         Op::Merge { who, .. }
         | Op::Drop { who, .. }
         | Op::Share { who, .. }
+        | Op::Default { who, .. }
         | Op::Reset { who }
         | Op::StartFresh { who } => Some(*who),
         Op::Forget => None,
@@ -303,6 +361,10 @@ fn who(op: &Op) -> Option<usize> {
 
 fn key_of(key: u8) -> Key {
     Key::new(format!("key {key} \"é\u{1F600}\u{1}"))
+}
+
+fn default_of(key: u8) -> String {
+    format!("\"the default of {key}\"")
 }
 
 /// Operations of these LiveViews, without a forgetting.
@@ -321,6 +383,8 @@ fn op(who: std::ops::Range<usize>) -> impl Strategy<Value = Op> {
         6 => (who.clone(), entries(), entries()).prop_map(|(who, session, tab)| Op::Merge { who, session, tab }),
         2 => (who.clone(), keys(), keys()).prop_map(|(who, session, tab)| Op::Drop { who, session, tab }),
         2 => (who.clone(), entries()).prop_map(|(who, shared)| Op::Share { who, shared }),
+        3 => (who.clone(), keys(), keys(), keys())
+            .prop_map(|(who, session, tab, shared)| Op::Default { who, session, tab, shared }),
         1 => who.clone().prop_map(|who| Op::Reset { who }),
         1 => who.prop_map(|who| Op::StartFresh { who }),
     ]

@@ -5,6 +5,7 @@ rustler::atoms! {
     ok,
     error,
     large,
+    default,
     saved,
     failed,
     not_found,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use durable_stash_engine::{Change, Error, Handle, Json, Key, Mount, Open, ReadAnswer, Slot, TabId, View, Vsn};
+use durable_stash_engine::{Change, Error, Handle, Json, Key, Mount, Open, ReadAnswer, Slot, TabId, Values, View, Vsn};
 use parking_lot::Mutex;
 use rustler::schedule::consume_timeslice;
 use rustler::{Atom, Binary, Encoder, Env, LocalPid, NifResult, Resource, ResourceArc, Term};
@@ -139,54 +139,57 @@ fn session_watch(session: ResourceArc<SessionResource>, to: Option<LocalPid>, ta
 }
 
 /// What of a stash can be stored, and what cannot.
+#[derive(Default)]
 struct Stash<'a> {
     text: String,
+    values: Values,
+    defaults: Values,
     refused: Vec<(Term<'a>, Error)>,
 }
 
+type Scope = fn(&mut Values) -> &mut Vec<(Key, Json)>;
+
 impl SessionResource {
     fn stash<'a>(&self, env: Env<'a>, lists: [Term<'a>; 3], budget: &mut Budget) -> NifResult<Term<'a>> {
-        let mut stash = Stash { text: String::new(), refused: Vec::new() };
-        let mut scopes: [Vec<(Key, Json)>; 3] = Default::default();
-        for (scope, list) in scopes.iter_mut().zip(lists) {
-            let Some(pairs) = self.pairs(list, &mut stash, budget)? else { return Ok(atoms::large().encode(env)) };
-            *scope = pairs;
+        let mut stash = Stash::default();
+        let scopes: [Scope; 3] = [|values| &mut values.session, |values| &mut values.tab, |values| &mut values.shared];
+        for (scope, list) in scopes.into_iter().zip(lists) {
+            if !self.take(scope, list, &mut stash, budget)? {
+                return Ok(atoms::large().encode(env));
+            }
         }
-        let op = if scopes.iter().all(Vec::is_empty) {
+        let Stash { values, defaults, refused, .. } = stash;
+        let op = if values.iter().chain(defaults.iter()).next().is_none() {
             0
         } else {
-            let [session, tab, shared] = scopes;
-            self.handle.stash_with_shared(session, tab, shared).map_err(error::returned)?
+            self.handle.stash_all(values, defaults).map_err(error::returned)?
         };
         let refused: Vec<_> =
-            stash.refused.into_iter().map(|(key, refusal)| (key, error::kind(refusal.kind), refusal.message)).collect();
+            refused.into_iter().map(|(key, refusal)| (key, error::kind(refusal.kind), refusal.message)).collect();
         Ok((atoms::ok(), op, refused).encode(env))
     }
 
-    /// `None` when the budget is used up.
-    fn pairs<'a>(
-        &self,
-        list: Term<'a>,
-        stash: &mut Stash<'a>,
-        budget: &mut Budget,
-    ) -> NifResult<Option<Vec<(Key, Json)>>> {
-        let mut pairs = Vec::new();
+    /// Takes the pairs of one scope into the stash. False when the budget is used up.
+    fn take<'a>(&self, scope: Scope, list: Term<'a>, stash: &mut Stash<'a>, budget: &mut Budget) -> NifResult<bool> {
         for pair in items(list) {
-            let (key, term): (Binary<'a>, Term<'a>) = pair?.decode()?;
+            let (key, term, is_default) = decode_pair(pair?)?;
             if budget.charge(PAIR_COST + key.len()).is_err() {
-                return Ok(None);
+                return Ok(false);
             }
             let name = str::from_utf8(key.as_slice()).map_err(|_| rustler::Error::BadArg)?;
             stash.text.clear();
             match value::write(name, term, self.max_value_bytes, budget, &mut stash.text) {
-                Ok(()) => pairs.push((self.key(name), Json::from_encoded(stash.text.as_str()))),
+                Ok(()) => {
+                    let values = if is_default { &mut stash.defaults } else { &mut stash.values };
+                    scope(values).push((self.key(name), Json::from_encoded(stash.text.as_str())));
+                }
                 Err(Stop::Refused(refusal)) => {
                     stash.refused.push((key.to_term(list.get_env()), value::refused(refusal)))
                 }
-                Err(Stop::Large) => return Ok(None),
+                Err(Stop::Large) => return Ok(false),
             }
         }
-        Ok(Some(pairs))
+        Ok(true)
     }
 
     fn key(&self, name: &str) -> Key {
@@ -200,6 +203,15 @@ impl SessionResource {
         }
         key
     }
+}
+
+/// `{key, value}`, or `{key, value, :default}` for one that is set only where nothing stands.
+fn decode_pair(pair: Term<'_>) -> NifResult<(Binary<'_>, Term<'_>, bool)> {
+    if let Ok((key, value)) = pair.decode() {
+        return Ok((key, value, false));
+    }
+    let (key, value, mark): (_, _, Atom) = pair.decode()?;
+    if mark == atoms::default() { Ok((key, value, true)) } else { Err(rustler::Error::BadArg) }
 }
 
 fn mount(mount: Atom) -> NifResult<Mount> {

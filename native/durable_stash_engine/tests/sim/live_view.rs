@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use durable_stash_engine::{Change, Engine, Handle, Json, Key, Mount, Open, Slot, TabId, View, Vsn};
+use durable_stash_engine::{Change, Engine, Handle, Json, Key, Mount, Open, Slot, TabId, Values, View, Vsn};
 use parking_lot::Mutex;
 
 use super::random::Random;
@@ -197,7 +197,7 @@ impl LiveView {
         self.invoke("stash", &format!(",{}", by_scope(|scope| of(scope).map(|key| format!("\"{key}\":{value}")))));
         let pairs = |scope| of(scope).map(|key| (Key::new(key), Json::from_encoded(value.as_str()))).collect();
         let (session, tab, shared) = (pairs(Scope::Session), pairs(Scope::Tab), pairs(Scope::Shared));
-        let sent = self.handle.stash_with_shared(session, tab, shared);
+        let sent = self.handle.stash_all(Values { session, tab, shared }, Values::default());
         let dirty = sent.is_err();
         self.after(sent.map_err(|error| error.kind.as_str()));
         let mut kept = self.kept.lock();

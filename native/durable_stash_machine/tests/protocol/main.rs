@@ -19,6 +19,7 @@ mod commit;
 mod contention;
 mod crash;
 mod damage;
+mod defaults;
 mod expiry;
 mod fence;
 mod forget;

@@ -1,10 +1,13 @@
 //! What users, LiveViews and operators do.
 
+use std::mem::take;
 use std::sync::Arc;
 
 use durable_stash_machine::slice::Epoch;
 use durable_stash_machine::sweep::{self, Verdict as SweepVerdict};
-use durable_stash_machine::{ClaimId, Command, Fence, Json, Key, Now, RequestId, Slot, TabId, View, Vsn, WriteId};
+use durable_stash_machine::{
+    ClaimId, Command, Fence, Json, Key, Now, RequestId, Slot, TabId, Values, View, Vsn, WriteId,
+};
 
 use super::history::{Content, Place, Removal, Scope, Told, Verdict, Write};
 use super::network::{Flights, Happening};
@@ -137,6 +140,8 @@ impl World {
 
     fn merge(&mut self, index: usize) -> Verdict {
         let Some(view) = self.writer(index) else { return self.mount(index) };
+        // Drawn from no dice, as what is shared below: seeds go on meaning what they meant.
+        let are_defaults = self.next_value.is_multiple_of(5);
         let mut session = Vec::new();
         let mut tab = Vec::new();
         for key in ["k0", "k1", "k2"] {
@@ -153,13 +158,19 @@ impl World {
             session.push(self.value(index, &view, None, "k0"));
         }
         let mut shared = Vec::new();
-        // Drawn from no dice: seeds go on meaning what they meant.
         if self.next_value.is_multiple_of(4) {
             let place = Place { view: View::shared(), vsn: Vsn::SHARED, tab: None, key: Key::new("s0") };
             shared.push(self.value_at(index, &view, place));
         }
+        let mut defaults = Values::default();
+        if are_defaults {
+            defaults = Values { session: take(&mut session), tab: take(&mut tab), shared: take(&mut shared) };
+            for (_, value) in defaults.iter() {
+                self.history.is_default(value);
+            }
+        }
         let LiveView { claim, slot, ops: op, .. } = view;
-        self.command(index, Command::Merge { claim, slot, op, session, tab, shared })
+        self.command(index, Command::Merge { claim, slot, op, session, tab, shared, defaults })
     }
 
     fn value(&mut self, index: usize, view: &LiveView, tab: Option<TabId>, key: &str) -> (Key, Json) {
@@ -172,7 +183,8 @@ impl World {
         let key = place.key.clone();
         let (run, tick) = (self.nodes[index].run, self.history.next_tick());
         let (claim, op, mount) = (view.claim, view.ops, view.mount);
-        let write = Write { place, run, claim, op, mount, tick, outcome: Told::Nothing, settled_tick: None };
+        let (is_default, outcome, settled_tick) = (false, Told::Nothing, None);
+        let write = Write { place, run, claim, op, mount, tick, is_default, outcome, settled_tick };
         self.history.writes.insert(self.next_value, write);
         (key, Json::from_encoded(self.next_value.to_string()))
     }

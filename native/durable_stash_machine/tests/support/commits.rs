@@ -58,6 +58,7 @@ impl History {
         for (place, value) in after {
             if previous.and_then(|previous| previous.value(place)) != Some(*value) {
                 self.check_new_value(run, base, place, *value)?;
+                self.check_default(run, previous, header, place, *value)?;
             }
         }
         let was_over = previous.and_then(Version::header).is_some_and(|before| before.expires_at <= header.touched_at);
@@ -74,6 +75,23 @@ impl History {
             }
         }
         Ok(())
+    }
+
+    /// A default is new only where nothing stood.
+    fn check_default(
+        &self,
+        run: u64,
+        previous: Option<&Version>,
+        header: &Header,
+        place: &Place,
+        value: u64,
+    ) -> Verdict {
+        let is_alive = |(at, _, over_at): (&Place, u64, u64)| at == place && over_at > header.touched_at;
+        let stood = previous.is_some_and(|previous| previous.values(self.ttl_ms).any(is_alive));
+        match self.writes[&value].is_default && stood && !self.is_removed_by(run, place) {
+            true => Err(format!("I2: the default {value} took the place of what stood at {place:?}")),
+            false => Ok(()),
+        }
     }
 
     fn is_removed_by(&self, run: u64, place: &Place) -> bool {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::AddAssign;
 
 use durable_stash_machine::document::{Document, Header};
-use durable_stash_machine::{ClaimId, Key, Outcome, RequestId, Slot, TabId, View, Vsn};
+use durable_stash_machine::{ClaimId, Json, Key, Outcome, RequestId, Slot, TabId, View, Vsn};
 
 /// Where a value stands.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +24,8 @@ pub struct Write {
     pub op: u64,
     pub mount: u64,
     pub tick: u64,
+    /// It is set where nothing stands, and otherwise changes nothing.
+    pub is_default: bool,
     pub outcome: Told,
     pub settled_tick: Option<u64>,
 }
@@ -217,6 +219,12 @@ impl History {
         self.record(content, self.versions.len().checked_sub(1));
     }
 
+    /// The write of this value is a default.
+    pub fn is_default(&mut self, value: &Json) {
+        let write = value.as_str().parse().ok().and_then(|value: u64| self.writes.get_mut(&value));
+        write.expect("it was written down").is_default = true;
+    }
+
     /// A client was told what became of its writes up to `op`.
     pub fn settled(&mut self, run: u64, claim: ClaimId, op: u64, outcome: Outcome) -> Verdict {
         let told = told(outcome);
@@ -235,14 +243,14 @@ impl History {
         let values: Vec<u64> = self.writes.iter().filter(|(_, write)| open(write)).map(|(value, _)| *value).collect();
         for value in values {
             let place = self.writes[&value].place.clone();
-            let stood = self.stood.contains(&(place.clone(), value));
+            let stood = self.stood.contains(&(place.clone(), value)) || self.was_held_off(value, &place);
             match told {
                 Told::Saved if !stood && !self.was_replaced(run, value, &place) => {
                     return Err(format!("I1: {value} at {place:?} was told saved and never stood in the store"));
                 }
                 // Where the store has lost the object, a request to create it that was overtaken long ago may have been
                 // applied.
-                Told::Failed if stood && !self.lossy => {
+                Told::Failed if self.stood.contains(&(place.clone(), value)) && !self.lossy => {
                     return Err(format!("I7: {value} at {place:?} was told failed and stood in the store"));
                 }
                 Told::Saved | Told::Failed | Told::Unknown | Told::Nothing => {}
@@ -342,11 +350,20 @@ impl History {
         }
     }
 
+    /// It is a default, and since it was accepted something stood there.
+    fn was_held_off(&self, value: u64, place: &Place) -> bool {
+        let write = &self.writes[&value];
+        let ends = self.versions.iter().skip(1).map(|version| version.tick).chain([u64::MAX]);
+        let mut since = self.versions.iter().zip(ends).filter(|(_, end)| *end > write.tick);
+        write.is_default && since.any(|(version, _)| version.value(place).is_some())
+    }
+
     /// A later operation of the same node took its place before it left.
     fn was_replaced(&self, run: u64, value: u64, place: &Place) -> bool {
         let tick = self.writes[&value].tick;
         let by_write = self.writes.values().any(|later| {
-            later.run == run && later.tick > tick && later.place == *place && later.outcome != Told::Failed
+            let is_later = later.run == run && later.tick > tick && !later.is_default;
+            is_later && later.place == *place && later.outcome != Told::Failed
         });
         let by_removal = self.removals.iter().any(|later| {
             later.run == run && later.tick >= tick && later.outcome != Told::Failed && later.scope.covers(place)

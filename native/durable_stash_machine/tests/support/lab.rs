@@ -8,7 +8,7 @@ use durable_stash_machine::document::{Document, Header};
 use durable_stash_machine::slice::Epoch;
 use durable_stash_machine::{
     ClaimId, Command, Effect, ErrorKind, Event, GetOutcome, Incident, Json, Key, Notice, Now, Outcome, Policy,
-    PutOutcome, ReadAnswer, RequestId, Session, Slot, Start, TabId, View, Vsn, WriterId,
+    PutOutcome, ReadAnswer, RequestId, Session, Slot, Start, TabId, Values, View, Vsn, WriterId,
 };
 
 use crate::store::{Store, flipped, named, numbered};
@@ -217,13 +217,19 @@ impl Lab {
         tab: &[(&str, &str)],
         shared: &[(&str, &str)],
     ) -> u64 {
+        self.merge(live, values(session, tab, shared), Values::default())
+    }
+
+    /// Writes `:session` keys where nothing stands.
+    pub fn default(&mut self, live: &Live, session: &[(&str, &str)]) -> u64 {
+        self.merge(live, Values::default(), values(session, &[], &[]))
+    }
+
+    pub fn merge(&mut self, live: &Live, values: Values, defaults: Values) -> u64 {
         let op = self.next_op(live);
-        let entries = |entries: &[(&str, &str)]| {
-            entries.iter().map(|(key, json)| (Key::new(*key), Json::from_encoded(*json))).collect()
-        };
-        let (session, tab, shared) = (entries(session), entries(tab), entries(shared));
         let (claim, slot) = (live.claim, live.slot.clone());
-        self.command(live.node, Command::Merge { claim, slot, op, session, tab, shared });
+        let Values { session, tab, shared } = values;
+        self.command(live.node, Command::Merge { claim, slot, op, session, tab, shared, defaults });
         op
     }
 
@@ -593,6 +599,14 @@ impl Node {
             Notice::Happened(incident) => self.incidents.push(incident),
         }
     }
+}
+
+/// Keys with their values, by scope.
+pub fn values(session: &[(&str, &str)], tab: &[(&str, &str)], shared: &[(&str, &str)]) -> Values {
+    let entries = |entries: &[(&str, &str)]| {
+        entries.iter().map(|(key, json)| (Key::new(*key), Json::from_encoded(*json))).collect()
+    };
+    Values { session: entries(session), tab: entries(tab), shared: entries(shared) }
 }
 
 /// A view at a version in a tab.

@@ -153,7 +153,10 @@ impl History {
         let is_open = |told: Told| told == Told::Nothing;
         let own = self.writes.values().filter(|write| write.run == asked.run && is_open(write.outcome));
         for write in own.filter(|write| write.tick < asked.tick && concerns(&write.place)) {
-            let at_least = |value: &u64| self.writes.get(value).is_some_and(|on_top| on_top.tick >= write.tick);
+            // A default may lie below anything.
+            let at_least = |value: &u64| {
+                write.is_default || self.writes.get(value).is_some_and(|on_top| on_top.tick >= write.tick)
+            };
             let removed = self.removals.iter().any(|removal| {
                 let is_fresh_mount = matches!(removal.scope, Scope::Tab(_));
                 removal.run == asked.run

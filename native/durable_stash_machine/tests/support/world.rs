@@ -284,7 +284,8 @@ impl World {
         self.next_value += 1;
         let place = Place { view: slot.view.clone(), vsn: slot.vsn, tab, key: Key::new(key) };
         let (claim, outcome) = (ClaimId(0), Told::Saved);
-        let write = Write { place, run: 0, claim, op: 1, mount: 0, tick: 0, outcome, settled_tick: Some(0) };
+        let write =
+            Write { place, run: 0, claim, op: 1, mount: 0, tick: 0, is_default: false, outcome, settled_tick: Some(0) };
         self.history.writes.insert(self.next_value, write);
         (Key::new(key), Json::from_encoded(self.next_value.to_string()))
     }

@@ -8,7 +8,7 @@ use durable_stash_schedules::backend::MemoryStore;
 use durable_stash_schedules::store::Store;
 use durable_stash_schedules::{
     Backend, Clock, Config, DrainReport, Engine, Error, Handle, Json, Key, Mount, Open, Overrides, Secret, Slot, Stats,
-    TabId, Unobserved, View, Vsn,
+    TabId, Unobserved, Values, View, Vsn,
 };
 use shuttle::sync::mpsc;
 use shuttle::thread;
@@ -129,7 +129,8 @@ impl Tab {
     /// Writes a key that all views share. Returns its turn.
     pub(crate) fn share(&self, value: u64) -> u64 {
         let json = Json::from_encoded(value.to_string());
-        self.handle.stash_with_shared(vec![], vec![], vec![(Key::new(key_of(SHARED)), json)]).unwrap();
+        let shared = vec![(Key::new(key_of(SHARED)), json)];
+        self.handle.stash_all(Values { shared, ..Values::default() }, Values::default()).unwrap();
         self.handle.turn()
     }
 
