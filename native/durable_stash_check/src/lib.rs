@@ -16,7 +16,7 @@
 //!   one has a chance below one in a million.
 //!
 //! What is left to the seeds of the machine's own simulation: objects that are damaged or lost, documents under an older
-//! secret, limits, and clocks that differ. Each model has one session: that sessions do not touch each other follows
+//! secret, `:shared` keys, limits, and clocks that differ. Each model has one session: that sessions do not touch each other follows
 //! from their names.
 
 #![forbid(unsafe_code)]

@@ -31,9 +31,10 @@ fn every_history_of_engines_under_faults_is_sound() {
             let name = format!("fault_{fault:02}");
             assert!(tally.get(&name).is_some_and(|count| *count > 0), "{name} was never brought about");
         }
-        for what in
-            ["kills", "freezes", "drains", "restarts", "forgets", "sweeps", "deleted", "lost", "unknown", "failed"]
-        {
+        for what in [
+            "kills", "freezes", "drains", "restarts", "forgets", "sweeps", "deleted", "lost", "unknown", "failed",
+            "moved",
+        ] {
             assert!(tally.get(what).is_some_and(|count| *count > 0), "never: {what}");
         }
     }
@@ -57,7 +58,7 @@ fn run_all(seeds: std::ops::RangeInclusive<u64>) -> Tally {
         for seed in seeds.clone().filter(|seed| seed % THREADS == thread) {
             let run = run(seed, Planted::default());
             let verdict = check(seed, &run, false);
-            let figures = ["saved", "failed", "unknown", "open"];
+            let figures = ["saved", "failed", "unknown", "open", "moved"];
             let figures = verdict.figures.iter().filter(|(name, _)| figures.contains(&name.as_str())).cloned();
             for (name, count) in run.tally.into_iter().chain(figures) {
                 *tally.entry(name).or_default() += count;

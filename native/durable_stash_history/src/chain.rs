@@ -92,7 +92,7 @@ impl Judge<'_> {
         if header.rev != due && !restarts {
             self.broken(Promise::I5, format!("{place}: rev {due} was due"));
         }
-        let there = step.before.filter(|before| !matches!(before.content, Content::Absent));
+        let there = step.before.filter(|before| !step.state.has_moved && !matches!(before.content, Content::Absent));
         let there = there.and_then(|before| before.etag.as_ref());
         let is_by_hand = walk.line.lossy_from == Some(step.position);
         if step.state.etag.is_some() && step.state.replaces.as_ref() != there && !is_by_hand {
@@ -108,7 +108,8 @@ impl Judge<'_> {
         if walk.batches.contains(&header.write) && !is_lossy {
             self.broken(Promise::I3, format!("{place}: batch {seq} of writer {writer} was applied before"));
         }
-        if header.applied.get(writer).is_none_or(|applied| applied.seq < *seq) {
+        // A seal is no batch.
+        if header.moved_to.is_none() && header.applied.get(writer).is_none_or(|applied| applied.seq < *seq) {
             self.broken(Promise::I3, format!("{place}: batch {seq} of writer {writer} is not in its own `applied`"));
         }
         for (writer, applied) in step.before.and_then(State::whole).into_iter().flat_map(|b| &b.header.applied) {

@@ -202,6 +202,8 @@ pub struct History {
     pub(crate) chains: BTreeMap<Name, Chain>,
     /// Which write a value is of.
     pub(crate) write_of: HashMap<Name, Index>,
+    /// What is wrong with documents that moved to another name.
+    pub(crate) strays: Vec<String>,
     /// Writes that were told two outcomes.
     pub(crate) told_twice: Vec<(Index, Outcome, Outcome)>,
     pub(crate) events: u64,
@@ -209,7 +211,10 @@ pub struct History {
     /// What happened to nodes, and the faults, by name.
     pub(crate) counts: BTreeMap<String, u64>,
     pub(crate) client_of: HashMap<Name, Index>,
-    pub(crate) session_of: HashMap<String, Name>,
+    /// Which session's an object is, and which of its objects, the oldest name first.
+    pub(crate) object_of: HashMap<String, (Name, usize)>,
+    /// What stood under each name, until it is put together (`moves.rs`).
+    pub(crate) pieces: BTreeMap<(Name, usize), Chain>,
     pub(crate) reads_of: HashMap<(Index, u64), Index>,
     pub(crate) written: HashMap<(Index, u64), Index>,
 }

@@ -44,6 +44,7 @@ impl History {
                 }
             }
         }
+        history.join();
         Ok(history)
     }
 
@@ -53,7 +54,8 @@ impl History {
             Some("session") => {
                 let session = self.session(line)?;
                 let object = hash_of(line.object.as_deref().ok_or("`object` is missing")?);
-                self.session_of.insert(object.to_owned(), session);
+                let rank = self.object_of.values().filter(|(other, _)| *other == session).count();
+                self.object_of.entry(object.to_owned()).or_insert((session, rank));
             }
             Some("open") => self.open(line)?,
             Some("opened") => {
@@ -98,26 +100,27 @@ impl History {
                 self.chains.entry(session).or_default().stale.push((at, node));
             }
             Some("version") => {
-                let session = self.session(line)?;
-                self.version(line, session, time(line)?, line.replaces.as_deref())?;
+                let piece = self.piece(line)?;
+                self.version(line, piece, time(line)?, line.replaces.as_deref())?;
             }
             Some("final") => {
-                let session = self.session(line)?;
-                let content = self.content(line, session, line.missing == Some(true))?;
-                let state = State { at: u64::MAX, until: u64::MAX, etag: None, replaces: None, content };
-                self.chains.entry(session).or_default().last = Some(state);
+                let piece = self.piece(line)?;
+                let content = self.content(line, piece.0, line.missing == Some(true))?;
+                let (at, until) = (u64::MAX, u64::MAX);
+                let state = State { at, until, etag: None, replaces: None, content, has_moved: false };
+                self.pieces.entry(piece).or_default().last = Some(state);
             }
             Some(other) => return Err(format!("`{other}` is no event")),
             None => {
                 // A version in the S3 fault server's own words. Objects of no session are the probe's and copies.
                 let key = line.key.as_deref().ok_or("neither `e` nor `key`")?;
-                if let Some(session) = self.session_of.get(hash_of(key)).copied() {
+                if let Some(piece) = self.object_of.get(hash_of(key)).copied() {
                     let named = match (line.if_match.as_deref(), line.if_none_match.as_deref()) {
                         (Some(named), _) => Some(named.trim_matches('"')),
                         (None, Some(_)) => None,
                         (None, None) => Some("(no condition)"),
                     };
-                    self.version(line, session, line.at_us.ok_or("`at_us` is missing")?, named)?;
+                    self.version(line, piece, line.at_us.ok_or("`at_us` is missing")?, named)?;
                 }
             }
         }
@@ -313,12 +316,18 @@ impl History {
         Ok(())
     }
 
-    fn version(&mut self, line: &Line<'_>, session: Name, at: u64, replaces: Option<&str>) -> Result<(), String> {
-        let content = self.content(line, session, line.deleted == Some(true))?;
+    fn version(
+        &mut self,
+        line: &Line<'_>,
+        piece: (Name, usize),
+        at: u64,
+        replaces: Option<&str>,
+    ) -> Result<(), String> {
+        let content = self.content(line, piece.0, line.deleted == Some(true))?;
         let etag = line.etag.as_deref().map(str::to_owned);
         let until = line.until.unwrap_or(at).max(at);
-        let state = State { at, until, etag, replaces: replaces.map(str::to_owned), content };
-        let states = &mut self.chains.entry(session).or_default().states;
+        let state = State { at, until, etag, replaces: replaces.map(str::to_owned), content, has_moved: false };
+        let states = &mut self.pieces.entry(piece).or_default().states;
         if states.last().is_some_and(|last| last.at > at) {
             return Err("versions must stand in the order of their effect".to_owned());
         }
@@ -342,6 +351,17 @@ impl History {
             Some(object) => Content::of(session, &object, &mut self.names),
             None => Content::Damaged,
         })
+    }
+
+    /// Whose object the line is about, and which of the session's; the first if it does not say.
+    fn piece(&mut self, line: &Line<'_>) -> Result<(Name, usize), String> {
+        match line.object.as_deref() {
+            None => Ok((self.session(line)?, 0)),
+            Some(object) => {
+                let known = self.object_of.get(hash_of(object)).copied();
+                known.ok_or_else(|| format!("the object {object} is nobody's"))
+            }
+        }
     }
 
     fn session(&mut self, line: &Line<'_>) -> Result<Name, String> {

@@ -96,6 +96,9 @@ pub fn judge(history: &History) -> Verdict {
         let write = judge.write(*index);
         judge.broken(Promise::I7, format!("{write} was told {first:?} and later {second:?}"));
     }
+    for stray in &history.strays {
+        judge.broken(Promise::I2, stray.clone());
+    }
     if history.rules.log {
         for (session, chain) in &history.chains {
             judge.walk(*session, chain);
@@ -293,6 +296,10 @@ fn figures(history: &History) -> Vec<(String, u64)> {
         ("recovered", answers.clone().filter(|answer| !answer.values.is_empty()).count() as u64),
         ("stale_answers", answers.filter(|answer| answer.stale).count() as u64),
         ("versions", history.chains.values().map(|chain| chain.states.len() as u64).sum()),
+        (
+            "moved",
+            history.chains.values().flat_map(|chain| &chain.states).filter(|state| state.has_moved).count() as u64,
+        ),
         ("torn", history.torn),
     ]
     .into_iter()

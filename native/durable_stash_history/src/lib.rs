@@ -18,15 +18,15 @@
 //! | event | fields besides `t` | |
 //! |---|---|---|
 //! | `run` | `ttl_ms` `skew_ms` `applied_age_ms` `applied_max` `tabs_per_view` `log` | the rules, where they are not the defaults. `skew_ms`: how far wall clocks of nodes are apart. `"log":false`: there are no versions, only `final` |
-//! | `session` | `s` `object` | whose object is called what (the prefix does not matter) |
+//! | `session` | `s` `object` | whose object is called what (the prefix does not matter). Where the secret is rotated it has several, the oldest first |
 //! | `open` | `c` `s` `node` `view` `vsn` `tab` `mount` `stores_tab` `of` | a client (one LiveView, one handle) under a name of its own, on a node: one *run* of an engine. `mount`: `dead`, `fresh`, `rejoin`, or `again`, which carries on the mount of the client `of`; without it, one that no session has heard of |
 //! | `opened`, `close` | `c` | the mount is over; the client is gone |
 //! | `invoke` | `c` `w` `op` | a write, numbered upwards by its client. `stash`: `session`, `tab` and `shared`, objects of keys and values; `remove`: `session` and `tab` as lists of keys; `reset`; `forget`, which needs no `open` but `s` and `node` |
 //! | `saved`, `failed`, `unknown` | `c`, and `w` or `upto` | the one outcome of a write, or of all up to a number that have none yet. `failed` is certain: refused, or in no later object |
 //! | `flushed` | `c` `session` `tab` `shared` | the client was told that all it holds is saved: the last values that it has sent |
 //! | `read`, `answer` | `c` `r` | `answer` has `found` (null, or `vsn`, `tab_vsn`, `session`, `tab`, `shared`), `rev`, `stale`; or `error`. `"scope":"session"`: it leaves the tab out, whatever is in it |
-//! | `version` | `s` `etag` `replaces` `text` | a commit: the etag that it named (null: none), and the object as text, or as base64 in `body`; or `"deleted":true`. Where its time is not known, `t` is the earliest that it can have been, and `until` the latest |
-//! | `final` | `s` `text` | what stands in the end; or `"missing":true` |
+//! | `version` | `s` or `object`; `etag` `replaces` `text` | a commit: the etag that it named (null: none), and the object as text, or as base64 in `body`; or `"deleted":true`. Where its time is not known, `t` is the earliest that it can have been, and `until` the latest |
+//! | `final` | `s` or `object`; `text` | what stands in the end; or `"missing":true` |
 //! | `lost` | `s` | somebody took the object away, damaged it or rolled it back behind everybody's back |
 //! | `stale` | `s` `node` | the store answered that node with an old revision: its reads meanwhile may be old |
 //! | `drained` | `node` `unsaved` | the node's drain is over, and it says how many of its accepted writes are not saved |
@@ -50,6 +50,7 @@ mod finals;
 mod history;
 mod intake;
 mod judge;
+mod moves;
 mod names;
 mod object;
 mod outcomes;

@@ -21,6 +21,8 @@ pub(crate) struct Header {
     pub(crate) expires_at: u64,
     #[serde(default)]
     pub(crate) buried: bool,
+    #[serde(default)]
+    pub(crate) moved_to: Option<String>,
     len: u64,
     crc32c: String,
 }

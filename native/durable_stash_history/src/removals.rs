@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::history::{History, Index, Mount, Op, Outcome, Register, Slot};
+use crate::history::{Chain, History, Index, Mount, Op, Outcome, Register, Slot};
 use crate::names::Name;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -58,6 +58,9 @@ impl Removals {
                 Some((Outcome::Failed, at)) => (at, true),
             };
             let client = &history.clients[write.client];
+            // It may have been applied, and have gone with the object, before it was told.
+            let is_lost = |chain: &Chain| chain.lost.iter().any(|lost| (write.invoked..=until).contains(lost));
+            let failed = failed && !history.chains.get(&client.session).is_some_and(is_lost);
             let removal =
                 Removal { from: write.invoked, until, client: write.client, number: Some(write.number), failed };
             match (&write.op, client.slot) {

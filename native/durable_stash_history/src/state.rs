@@ -15,6 +15,8 @@ pub(crate) struct State {
     pub(crate) etag: Option<String>,
     pub(crate) replaces: Option<String>,
     pub(crate) content: Content,
+    /// It is the first under another name, and follows what was sealed under the one before.
+    pub(crate) has_moved: bool,
 }
 
 #[derive(Debug)]
@@ -67,6 +69,11 @@ impl State {
             Content::Whole(whole) => Some(whole),
             Content::Absent | Content::Damaged => None,
         }
+    }
+
+    /// It says that the document is to be found under another name from now on.
+    pub(crate) fn is_seal(&self) -> bool {
+        self.whole().is_some_and(|whole| whole.header.moved_to.is_some())
     }
 
     pub(crate) fn value(&self, register: &Register) -> Option<Name> {

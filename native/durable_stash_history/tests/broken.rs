@@ -115,6 +115,20 @@ fn i2_a_view_that_is_reset_takes_what_others_share() {
 }
 
 #[test]
+fn i2_a_removal_that_failed_and_was_done_unless_the_object_was_taken_away_since() {
+    let mut story = two();
+    story.line(json!({"e": "invoke", "c": "a", "w": 2, "op": "remove", "session": ["k"]}));
+    story.set_vsn(1, "k", None);
+    story.commit("w1");
+    let mut lost = story.clone();
+    lost.line(json!({"e": "lost", "s": "s"}));
+    story.end("a", 2, "failed");
+    lost.end("a", 2, "failed");
+    story.breaks(Promise::I2, &["key \"k\"", "write 1 of client a", "vanished in rev 2"]);
+    lost.is_sound();
+}
+
+#[test]
 fn i2_a_value_that_nobody_wrote() {
     let mut story = two();
     story.set("k", "z");
@@ -146,6 +160,56 @@ fn i2_the_same_value_in_other_bytes() {
     second["text"] = format!("{head}{checksum:08x}\"}}\n{body}").into();
     story.lines.push(second.to_string() + "\n");
     story.breaks(Promise::I2, &["key \"k\"", "rev 2", "other bytes"]);
+}
+
+/// The two names of one session, and `x1` stored under the first.
+fn rotated() -> Story {
+    let mut story = Story::new();
+    for object in ["o1", "o2"] {
+        story.line(json!({"e": "session", "s": "s", "object": object}));
+    }
+    story.open("a", "n1", "t", "fresh");
+    story.open("b", "n2", "u", "fresh");
+    story.stash("a", 1, "k", "x1");
+    story.set("k", "x1");
+    story.commit_under("o1", "w1");
+    story.end("a", 1, "saved");
+    story
+}
+
+#[test]
+fn i2_a_document_moves_before_it_is_sealed() {
+    let (mut story, mut sealed) = (rotated(), rotated());
+    sealed.seal("o1", "w2", "o2");
+    for story in [&mut story, &mut sealed] {
+        story.stash("b", 1, "j", "y1");
+        story.set("j", "y1");
+        story.commit_under("o2", "w2");
+        story.end("b", 1, "saved");
+    }
+    story.breaks(Promise::I2, &["session \"s\"", "rev 2 was created before the name before it was sealed"]);
+    sealed.is_sound();
+}
+
+#[test]
+fn i2_a_write_under_a_name_that_is_sealed() {
+    let mut story = rotated();
+    story.seal("o1", "w2", "o2");
+    story.stash("a", 2, "k", "x2");
+    story.set("k", "x2");
+    story.commit_under("o1", "w1");
+    story.breaks(Promise::I2, &["session \"s\"", "rev 3 was written after the name was sealed"]);
+}
+
+#[test]
+fn i2_what_was_sealed_does_not_arrive() {
+    let mut story = rotated();
+    story.seal("o1", "w2", "o2");
+    story.stash("b", 1, "j", "y1");
+    story.set("j", "y1");
+    story.set_vsn(1, "k", None);
+    story.commit_under("o2", "w2");
+    story.breaks(Promise::I2, &["key \"k\"", "write 1 of client a", "vanished in rev 3"]);
 }
 
 #[test]

@@ -136,7 +136,7 @@ impl Store {
             self.recorder.line(
                 "version",
                 &format!(
-                    "\"s\":{},\"etag\":\"{etag}\",\"replaces\":{replaces},\"text\":{}",
+                    "\"s\":{},\"object\":\"{name}\",\"etag\":\"{etag}\",\"replaces\":{replaces},\"text\":{}",
                     quoted(sid),
                     quoted(&text)
                 ),
@@ -173,7 +173,7 @@ impl Store {
     fn delete(&mut self, name: &str) {
         self.objects.remove(name);
         if let Some(sid) = self.sessions.get(name) {
-            self.recorder.line("version", &format!("\"s\":{},\"deleted\":true", quoted(sid)));
+            self.recorder.line("version", &format!("\"s\":{},\"object\":\"{name}\",\"deleted\":true", quoted(sid)));
         }
     }
 
@@ -195,7 +195,7 @@ impl Store {
                 Some(object) => format!("\"text\":{}", quoted(&String::from_utf8_lossy(&object.body))),
                 None => "\"missing\":true".to_owned(),
             };
-            self.recorder.line("final", &format!("\"s\":{},{what}", quoted(sid)));
+            self.recorder.line("final", &format!("\"s\":{},\"object\":\"{name}\",{what}", quoted(sid)));
         }
     }
 

@@ -86,6 +86,8 @@ struct Traits {
     expires: bool,
     deploys: bool,
     skewed: bool,
+    /// The secret is rotated in a rolling deploy. What takes objects away would take the seals, too.
+    rotates: bool,
 }
 
 impl World {
@@ -93,12 +95,14 @@ impl World {
         let mut random = Random::new(seed);
         let recorder = Recorder::new();
         let skew_ms = random.pick(&[0, 0, 300, 1_500]);
+        let (loses, expires) = (random.happens(150), random.happens(250));
         let traits = Traits {
             skewed: skew_ms > 0,
-            loses: random.happens(150),
+            loses,
             forgets: random.happens(300),
-            expires: random.happens(250),
+            expires,
             deploys: random.happens(400),
+            rotates: random.happens(400) && !loses && !expires,
         };
         let mut config = config(&mut random, &traits);
         planted.plant(&mut config);
@@ -115,7 +119,11 @@ impl World {
         let mut store = Store::new(Random::new(random.next()), weather, recorder.clone(), hashes, planted);
         let sessions = 1 + random.index(3);
         for session in 0..sessions {
-            store.name_session(SECRET, &Place { session, view: 0, tab: 0 }.sid());
+            let sid = Place { session, view: 0, tab: 0 }.sid();
+            store.name_session(SECRET, &sid);
+            if traits.rotates {
+                store.name_session(NEXT_SECRET, &sid);
+            }
         }
         let count = random.pick(&[2, 2, 2, 3, 3, 4, 8]);
         let store = Arc::new(Mutex::new(store));
@@ -199,6 +207,8 @@ impl World {
             920..935 if self.traits.forgets => self.forget(),
             935..945 if self.traits.loses => self.store.lock().lose(self.random.index(8)),
             945..970 if self.traits.expires => self.sweep(),
+            // From now on nodes that start know the next secret; the others go on with what they know.
+            970..990 if self.traits.rotates => self.config.secrets = secrets(&[NEXT_SECRET, SECRET]),
             _ => {}
         }
     }
@@ -442,8 +452,7 @@ impl World {
 }
 
 fn config(random: &mut Random, traits: &Traits) -> Config {
-    let secret = Secret::new(SECRET).expect("32 bytes");
-    let mut config = Config::new(Backend::Memory(MemoryStore::new()), vec![secret]);
+    let mut config = Config::new(Backend::Memory(MemoryStore::new()), secrets(&[SECRET]));
     config.sweep_every_ms = 0;
     config.idle_after_ms = random.pick(&[50, 500, 60_000]);
     config.requests_in_flight = random.pick(&[1, 4, 128]);
@@ -459,7 +468,12 @@ fn config(random: &mut Random, traits: &Traits) -> Config {
     config
 }
 
+fn secrets(texts: &[&[u8]]) -> Vec<Secret> {
+    texts.iter().map(|text| Secret::new(*text).expect("32 bytes")).collect()
+}
+
 const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
+const NEXT_SECRET: &[u8] = b"fedcba9876543210fedcba9876543210";
 const MOST_VIEWS: usize = 24;
 /// The longest pause that a store can ask for and the longest backoff are behind by then.
 const LONGEST_WAIT_MS: u64 = 120_000;

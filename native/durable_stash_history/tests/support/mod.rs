@@ -143,11 +143,36 @@ impl Story {
             "touched_at": now, "expires_at": now + TTL_MS
         });
         let etag = Some(format!("etag {}", self.rev));
-        let mut commit = Commit { header, etag, replaces: self.etag.clone(), spoilt: false };
+        let replaces = self.etag.clone();
+        let mut commit = Commit { header, etag, replaces, object: None, spoilt: false };
         spoil(&mut commit);
         let text = object(&commit.header, &self.document, commit.spoilt);
-        self.line(json!({"e": "version", "s": "s", "etag": commit.etag, "replaces": commit.replaces, "text": text}));
+        let mut line =
+            json!({"e": "version", "s": "s", "etag": commit.etag, "replaces": commit.replaces, "text": text});
+        if let Some(object) = commit.object {
+            line["object"] = object.into();
+        }
+        self.line(line);
         (self.header, self.etag) = (commit.header, commit.etag);
+    }
+
+    /// Stores it under one of the session's names; the first time as a new object.
+    pub(crate) fn commit_under(&mut self, object: &'static str, writer: &str) {
+        let is_new = !self.lines.iter().any(|line| line.contains(&format!("\"object\":\"{object}\",\"replaces\"")));
+        self.commit_with(writer, |commit| {
+            commit.object = Some(object);
+            commit.replaces = commit.replaces.take().filter(|_| !is_new);
+        });
+    }
+
+    /// What stands under the name says from now on that the document has moved.
+    pub(crate) fn seal(&mut self, object: &'static str, writer: &str, to: &str) {
+        let applied = self.header["applied"].clone();
+        self.commit_with(writer, |commit| {
+            commit.object = Some(object);
+            commit.header["applied"] = applied;
+            commit.header["moved_to"] = to.into();
+        });
     }
 
     pub(crate) fn finish(&mut self) {
@@ -193,6 +218,8 @@ pub(crate) struct Commit {
     pub(crate) etag: Option<String>,
     pub(crate) replaces: Option<String>,
     /// The bytes are damaged.
+    /// Under which name, if the session has several.
+    pub(crate) object: Option<&'static str>,
     pub(crate) spoilt: bool,
 }
 
