@@ -1,10 +1,11 @@
 //! One task per live session. It feeds the machine and carries out what the machine says; it decides nothing.
 //!
 //! Each turn: one input, then every effect and every notice, then the one timer (the machine's contract). Requests to
-//! the store run as tasks of their own and come back as inputs: the driver never waits for one of them alone.
+//! the store are under way beside the driver, in its task, and come back as inputs: it never waits for one of them alone.
 
 use std::any::Any;
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -12,14 +13,14 @@ use std::sync::atomic::Ordering::Relaxed;
 use durable_stash_machine::{
     ClaimId, Command, Effect, Event, Incident, Notice, Now, Outcome, ReadAnswer, RequestId, Session, Slot, Start,
 };
-use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::task::JoinSet;
+use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use crate::budget::Share;
 use crate::engine::Shared;
 use crate::error::{Error, Failure};
 use crate::observer::EngineEvent;
-use crate::registry::{Cell, Wake};
+use crate::registry::{Cell, Woken};
 use crate::standing::HandleState;
 use crate::stats::up;
 use crate::store::ObjectName;
@@ -57,8 +58,8 @@ pub(crate) struct Driver {
     shared: Arc<Shared>,
     cell: Arc<Cell>,
     session: Session,
-    inputs: UnboundedReceiver<Input>,
-    requests: JoinSet<Event>,
+    /// At most four (the machine's contract).
+    requests: FuturesUnordered<BoxFuture<'static, Answered>>,
     /// The handles that notices may concern: the live ones, and those that are gone with writes still open. In order, as
     /// all that waits here, so that a run can be repeated.
     handles: BTreeMap<ClaimId, Arc<HandleState>>,
@@ -79,6 +80,9 @@ pub(crate) struct Driver {
     _task: Task,
 }
 
+/// What the store said, or how the request to it broke.
+type Answered = Result<Event, Box<dyn Any + Send>>;
+
 /// How a driver ends.
 enum End {
     Crashed(String),
@@ -87,8 +91,8 @@ enum End {
 }
 
 impl Driver {
-    pub(crate) fn new(shared: Arc<Shared>, wake: Wake, minted: bool) -> Self {
-        let Wake { cell, fence, handles, inputs, task } = wake;
+    pub(crate) fn new(shared: Arc<Shared>, woken: Woken, minted: bool) -> Self {
+        let Woken { cell, fence, handles, task } = woken;
         let start = Start {
             seed: shared.seeds.next(),
             seq_floor: shared.seq_floor.load(Relaxed),
@@ -100,8 +104,7 @@ impl Driver {
         let session = Session::new(writer, shared.policy.clone(), start);
         Self {
             session,
-            inputs,
-            requests: JoinSet::new(),
+            requests: FuturesUnordered::new(),
             handles: handles.into_iter().map(|handle| (handle.claim, handle)).collect(),
             released: Vec::new(),
             reads: BTreeMap::new(),
@@ -121,28 +124,36 @@ impl Driver {
     }
 
     /// Runs until the session is idle for long enough, the engine stops, or something breaks.
-    pub(crate) async fn run(mut self) {
-        let mut not_before = 0;
+    ///
+    /// In a box: a future that holds what it is given holds it twice.
+    pub(crate) async fn run(mut self: Box<Self>) {
+        let cell = self.cell.clone();
+        let (mut not_before, mut turns) = (0, 0_u32);
         loop {
+            turns = turns.wrapping_add(1);
+            if turns.is_multiple_of(TURNS_AT_ONCE) {
+                // Whoever stashes without a break must not keep a thread of the engine to itself.
+                tokio::task::yield_now().await;
+            }
             let deadline = self.deadline().map(|deadline| deadline.max(not_before));
             let clock = self.shared.clock.clone();
             // In this order, so that a run can be repeated; a deadline that inputs hold off is met in `turn`.
             let turned = tokio::select! {
                 biased;
-                Some(answered) = self.requests.join_next() => match answered {
+                Some(answered) = self.requests.next() => match answered {
                     Ok(event) => self.turn(|driver, now| {
                         driver.claims_moved |= matches!(event, Event::Got { .. });
                         driver.session.handle(now, event);
                     }),
                     // The request broke inside the store. Which attempt it was is lost with it, and so is the session.
-                    Err(broken) => Err(broken.to_string()),
+                    Err(broken) => Err(panic_message(&*broken)),
                 },
-                input = self.inputs.recv() => match input {
-                    None | Some(Input::Stop) => {
+                input = poll_fn(|context| cell.poll_input(context)) => match input {
+                    Input::Stop => {
                         self.end = End::Stopped;
                         return;
                     }
-                    Some(input) => self.turn(|driver, now| driver.take(input, now)),
+                    input => self.turn(|driver, now| driver.take(input, now)),
                 },
                 () = clock.sleep_until(deadline.unwrap_or(u64::MAX)) => {
                     // A deadline that stays where it is must not keep the task spinning.
@@ -233,7 +244,7 @@ impl Driver {
     fn start(&mut self, effect: Effect) {
         let name = self.object_name(&effect);
         let shared = self.shared.clone();
-        self.requests.spawn(async move {
+        let request = async move {
             let requests = &shared.requests;
             match effect {
                 Effect::Get { attempt, unless, .. } => {
@@ -247,7 +258,9 @@ impl Driver {
                     Event::Quarantined { attempt, ok: requests.put_aside(&aside, body).await }
                 }
             }
-        });
+        };
+        // The session ends after a panic, so that nobody sees what it left half done.
+        self.requests.push(AssertUnwindSafe(request).catch_unwind().boxed());
     }
 
     /// The machine may have learned names that are not of the session's own secrets.
@@ -385,13 +398,13 @@ impl Driver {
 
     /// Leaves memory, unless an input has just arrived.
     fn leave(&mut self) -> bool {
-        let Self { shared, cell, inputs, session, .. } = self;
+        let Self { shared, cell, session, .. } = self;
         let fence = || {
             // Before anybody can wake a successor: it must not use a number of ours again.
             shared.seq_floor.fetch_max(session.last_seq(), Relaxed);
             session.fence().clone()
         };
-        shared.registry.retire(cell, || inputs.is_empty(), fence)
+        shared.registry.retire(cell, fence)
     }
 
     fn number(&mut self) -> RequestId {
@@ -419,10 +432,10 @@ impl Drop for Driver {
         };
         // A request of ours may still be on its way: no successor may use its number, nor one it was about to take.
         self.shared.seq_floor.fetch_max(self.session.last_seq().saturating_add(1), Relaxed);
-        let opened = self.shared.registry.bury(&self.cell, failure.clone());
-        self.handles.extend(opened.into_iter().map(|handle| (handle.claim, handle)));
         // Nothing can arrive any more. What is left has writes of handles that may be gone.
-        while let Ok(input) = self.inputs.try_recv() {
+        let (opened, inputs) = self.shared.registry.bury(&self.cell, failure.clone());
+        self.handles.extend(opened.into_iter().map(|handle| (handle.claim, handle)));
+        for input in inputs {
             if let Input::Write { handle, .. } = input {
                 self.handles.insert(handle.claim, handle);
             }
@@ -441,3 +454,5 @@ fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without a message".to_owned())
 }
+
+const TURNS_AT_ONCE: u32 = 128;

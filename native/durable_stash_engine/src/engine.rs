@@ -289,11 +289,13 @@ impl Shared {
         Ok(())
     }
 
-    /// Starts the driver that an input has woken. No lock may be held: where the runtime is gone, the driver ends here
-    /// and now, and tells everybody.
+    /// Has an input taken. No lock may be held: where the runtime is gone, a new driver ends here and now, and tells
+    /// everybody.
     pub(crate) fn drive(self: &Arc<Self>, wake: Option<Wake>, minted: bool) {
-        if let Some(wake) = wake {
-            self.start_task(Driver::new(self.clone(), wake, minted).run());
+        match wake {
+            Some(Wake::New(woken)) => self.start_task(Box::new(Driver::new(self.clone(), woken, minted)).run()),
+            Some(Wake::Waiting(driver)) => driver.wake(),
+            None => {}
         }
     }
 

@@ -1,6 +1,7 @@
 //! What one LiveView holds of its session. Every call returns at once; answers come through replies and atomics.
 
 use std::sync::Arc;
+use std::task::Waker;
 
 use durable_stash_machine::{Command, ErrorKind, Json, Key, ReadAnswer, Slot, Values};
 
@@ -205,7 +206,7 @@ impl Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         down(&self.shared.counters.handles);
-        self.shared.registry.release(&self.cell, self.state.claim);
+        self.shared.registry.release(&self.cell, self.state.claim).into_iter().for_each(Waker::wake);
     }
 }
 

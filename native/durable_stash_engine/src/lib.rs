@@ -6,6 +6,7 @@
 //! | `handle` | what one LiveView holds: stash, reset, recover, flush, status |
 //! | `standing`, `ticket` | what became of its writes, and who waits to hear of it |
 //! | `registry` | which sessions are in memory; eviction against look-up |
+//! | `inbox` | what a session's driver has yet to take |
 //! | `driver` | one task per live session: input, machine, effects, notices, one timer |
 //! | `budget` | the bytes that are accepted and not yet saved |
 //! | `gate`, `probe` | no PUT before the store has proved compare-and-swap; health |
@@ -32,6 +33,7 @@ mod error;
 pub mod fault_store;
 mod gate;
 mod handle;
+mod inbox;
 mod observer;
 mod probe;
 mod registry;

@@ -9,16 +9,17 @@
 //!   input is left. An input is therefore either seen by the retiring driver, which then goes on, or it finds the cell
 //!   dormant and wakes a new driver. There is no moment in between, and never a second driver.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::task::{Context, Poll, Waker};
 
 use durable_stash_machine::{ClaimId, Fence};
 use parking_lot::Mutex;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::driver::Input;
 use crate::error::Failure;
+use crate::inbox::Inbox;
 use crate::session_key::SessionKey;
 use crate::standing::HandleState;
 use crate::sync::atomic::AtomicBool;
@@ -58,18 +59,25 @@ enum Phase {
     /// up since.
     Dormant { fence: Fence, released: Vec<ClaimId> },
     /// A driver runs, or is about to.
-    Live(UnboundedSender<Input>),
+    Live(Inbox),
     /// Nothing more will happen here: the engine has stopped, or the driver has crashed. The cell is out of the map.
     Down(Failure),
 }
 
-/// A driver to be started, outside of every lock.
-#[must_use = "the session waits for a driver"]
-pub(crate) struct Wake {
+/// Who is to take an input, and does not know it yet. To be told outside of every lock.
+#[must_use = "an input waits"]
+pub(crate) enum Wake {
+    /// A driver that waits for one.
+    Waiting(Waker),
+    /// A driver that is to be started.
+    New(Woken),
+}
+
+/// What a driver starts from.
+pub(crate) struct Woken {
     pub(crate) cell: Arc<Cell>,
     pub(crate) fence: Fence,
     pub(crate) handles: Vec<Arc<HandleState>>,
-    pub(crate) inputs: UnboundedReceiver<Input>,
     pub(crate) task: Task,
 }
 
@@ -123,32 +131,27 @@ impl Registry {
         Ok((wake, TURNS.fetch_add(1, Relaxed) + 1))
     }
 
-    /// A handle is gone.
-    pub(crate) fn release(&self, cell: &Arc<Cell>, claim: ClaimId) {
+    /// A handle is gone. Returns whom to wake.
+    pub(crate) fn release(&self, cell: &Arc<Cell>, claim: ClaimId) -> Option<Waker> {
         let mut map = self.map.lock();
         let mut state = cell.state.lock();
         state.handles.remove(&claim);
         let last = state.handles.is_empty();
         match &mut state.phase {
-            // The driver may be on its way out: then nobody is left to tell.
-            Phase::Live(inputs) => drop(inputs.send(Input::Release(claim))),
+            Phase::Live(inbox) => return inbox.put(Input::Release(claim)),
             Phase::Dormant { .. } if last => map.remove(cell),
             Phase::Dormant { released, .. } => released.push(claim),
             Phase::Down(_) => {}
         }
+        None
     }
 
-    /// The driver wants to leave: lets it, unless an input has arrived. `is_empty` and `fence` are called under the
-    /// locks, so that nothing can arrive between them.
-    pub(crate) fn retire(
-        &self,
-        cell: &Arc<Cell>,
-        is_empty: impl FnOnce() -> bool,
-        fence: impl FnOnce() -> Fence,
-    ) -> bool {
+    /// The driver wants to leave: lets it, unless an input has arrived. `fence` is called under the locks, so that nothing
+    /// can arrive in between.
+    pub(crate) fn retire(&self, cell: &Arc<Cell>, fence: impl FnOnce() -> Fence) -> bool {
         let mut map = self.map.lock();
         let mut state = cell.state.lock();
-        if !is_empty() && !planted!(LeavesUnseen) {
+        if !state.has_no_input() && !planted!(LeavesUnseen) {
             return false;
         }
         let fence = fence();
@@ -159,13 +162,17 @@ impl Registry {
         true
     }
 
-    /// The driver is gone without having retired. Returns the handles that are to be told.
-    pub(crate) fn bury(&self, cell: &Arc<Cell>, failure: Failure) -> Vec<Arc<HandleState>> {
+    /// The driver is gone without having retired. Returns the handles that are to be told, and the inputs that nobody
+    /// will take.
+    pub(crate) fn bury(&self, cell: &Arc<Cell>, failure: Failure) -> (Vec<Arc<HandleState>>, VecDeque<Input>) {
         let mut map = self.map.lock();
         let mut state = cell.state.lock();
         map.remove(cell);
-        state.phase = Phase::Down(failure);
-        state.handles.values().cloned().collect()
+        let inputs = match std::mem::replace(&mut state.phase, Phase::Down(failure)) {
+            Phase::Live(inbox) => inbox.into_inputs(),
+            Phase::Dormant { .. } | Phase::Down(_) => VecDeque::new(),
+        };
+        (state.handles.values().cloned().collect(), inputs)
     }
 
     /// No session is opened or woken from now on.
@@ -181,10 +188,11 @@ impl Registry {
     /// Puts an input into every live session.
     pub(crate) fn send_to_live(&self, input: impl Fn() -> Input) {
         for cell in self.cells() {
-            if let Phase::Live(inputs) = &cell.state.lock().phase {
-                // A driver on its way out needs no telling.
-                let _ = inputs.send(input());
-            }
+            let waiting = match &mut cell.state.lock().phase {
+                Phase::Live(inbox) => inbox.put(input()),
+                Phase::Dormant { .. } | Phase::Down(_) => None,
+            };
+            waiting.into_iter().for_each(Waker::wake);
         }
     }
 
@@ -223,20 +231,16 @@ impl Registry {
 
     fn put_in(&self, cell: &Arc<Cell>, state: &mut State, input: Input) -> Result<Option<Wake>, Failure> {
         match &mut state.phase {
-            Phase::Live(inputs) => inputs.send(input).map(|()| None).map_err(|_| Failure::SessionDown),
+            Phase::Live(inbox) => Ok(inbox.put(input).map(Wake::Waiting)),
             Phase::Down(failure) => Err(failure.clone()),
             Phase::Dormant { .. } if self.closed.load(SeqCst) && !planted!(WokenWhenClosed) => Err(Failure::EngineDown),
             Phase::Dormant { fence, released } => {
-                let (sender, inputs) = unbounded_channel();
-                // `inputs` is at hand, so that none of these can fail.
-                for claim in released.drain(..) {
-                    let _ = sender.send(Input::Release(claim));
-                }
-                let _ = sender.send(input);
+                let released = released.drain(..).map(Input::Release);
+                let inbox = released.chain([input]).collect();
                 let fence = std::mem::take(fence);
                 let handles = state.handles.values().cloned().collect();
-                state.phase = Phase::Live(sender);
-                Ok(Some(Wake { cell: cell.clone(), fence, handles, inputs, task: self.live.begin() }))
+                state.phase = Phase::Live(inbox);
+                Ok(Some(Wake::New(Woken { cell: cell.clone(), fence, handles, task: self.live.begin() })))
             }
         }
     }
@@ -268,6 +272,24 @@ impl Cell {
     pub(crate) fn key(&self) -> &SessionKey {
         &self.key
     }
+
+    /// The next input for this session's driver.
+    pub(crate) fn poll_input(&self, context: &Context<'_>) -> Poll<Input> {
+        match &mut self.state.lock().phase {
+            Phase::Live(inbox) => inbox.poll_next(context),
+            // Only its driver asks, and ends these phases or begins them.
+            Phase::Dormant { .. } | Phase::Down(_) => Poll::Pending,
+        }
+    }
+}
+
+impl State {
+    fn has_no_input(&self) -> bool {
+        match &self.phase {
+            Phase::Live(inbox) => inbox.is_empty(),
+            Phase::Dormant { .. } | Phase::Down(_) => true,
+        }
+    }
 }
 
 /// Outlives cells and engines, so that the turns of one session go up however often either is made anew.
@@ -290,21 +312,39 @@ mod tests {
         HandleState::new(ClaimId(claim))
     }
 
-    fn retire(registry: &Registry, wake: &Wake) -> bool {
-        registry.retire(&wake.cell, || wake.inputs.is_empty(), Fence::default)
+    fn retire(registry: &Registry, woken: &Woken) -> bool {
+        registry.retire(&woken.cell, Fence::default)
+    }
+
+    impl Wake {
+        fn driver(self) -> Woken {
+            match self {
+                Wake::New(woken) => woken,
+                Wake::Waiting(_) => panic!("a driver is there"),
+            }
+        }
+    }
+
+    impl Woken {
+        fn take(&self) -> Option<Input> {
+            match self.cell.poll_input(&Context::from_waker(Waker::noop())) {
+                Poll::Ready(input) => Some(input),
+                Poll::Pending => None,
+            }
+        }
     }
 
     #[test]
     fn an_input_that_arrives_before_the_retirement_stops_it() {
         let registry = Registry::new();
         let (cell, wake) = registry.open(key("a"), false, &handle(1), Some(Input::Drain)).unwrap();
-        let mut wake = wake.expect("the first input wakes a driver");
-        assert!(!retire(&registry, &wake), "the first input is not taken yet");
-        assert!(wake.inputs.try_recv().is_ok());
+        let woken = wake.expect("the first input wakes a driver").driver();
+        assert!(!retire(&registry, &woken), "the first input is not taken yet");
+        assert!(woken.take().is_some());
         assert!(registry.send(&cell, Input::Drain).unwrap().is_none(), "a driver is there");
-        assert!(!retire(&registry, &wake));
-        assert!(wake.inputs.try_recv().is_ok());
-        assert!(retire(&registry, &wake));
+        assert!(!retire(&registry, &woken));
+        assert!(woken.take().is_some());
+        assert!(retire(&registry, &woken));
         assert!(registry.send(&cell, Input::Drain).unwrap().is_some(), "a new driver is woken");
     }
 
@@ -315,7 +355,7 @@ mod tests {
         const INPUTS: u64 = 20_000;
         let registry = Registry::new();
         let (cell, wake) = registry.open(key("a"), false, &handle(0), Some(Input::Drain)).unwrap();
-        let mut wake = wake.unwrap();
+        let woken = wake.unwrap().driver();
         let turns = Mutex::new(HashMap::new());
         thread::scope(|scope| {
             for sender in 0..SENDERS {
@@ -332,7 +372,7 @@ mod tests {
         });
         let turns = turns.lock();
         let (mut last, mut seen) = (0, 0);
-        while let Ok(input) = wake.inputs.try_recv() {
+        while let Some(input) = woken.take() {
             if let Input::Release(claim) = input {
                 assert!(turns[&claim] > last);
                 last = turns[&claim];
@@ -346,16 +386,16 @@ mod tests {
     fn a_session_without_handles_leaves_whole_and_one_with_a_handle_is_remembered() {
         let registry = Registry::new();
         let (cell, wake) = registry.open(key("a"), false, &handle(1), Some(Input::Drain)).unwrap();
-        let mut wake = wake.unwrap();
-        let _ = wake.inputs.try_recv();
-        assert!(retire(&registry, &wake));
+        let woken = wake.unwrap().driver();
+        let _ = woken.take();
+        assert!(retire(&registry, &woken));
         assert_eq!(registry.len(), 1);
-        registry.release(&cell, ClaimId(1));
+        assert!(registry.release(&cell, ClaimId(1)).is_none());
         assert_eq!(registry.len(), 0);
 
-        let mut wake = registry.send_once(key("a"), false, Input::Drain).unwrap().unwrap();
-        let _ = wake.inputs.try_recv();
-        assert!(retire(&registry, &wake));
+        let woken = registry.send_once(key("a"), false, Input::Drain).unwrap().unwrap().driver();
+        let _ = woken.take();
+        assert!(retire(&registry, &woken));
         assert_eq!(registry.len(), 0);
     }
 
@@ -364,27 +404,27 @@ mod tests {
         let registry = Registry::new();
         let (cell, wake) = registry.open(key("a"), false, &handle(1), Some(Input::Drain)).unwrap();
         let _ = registry.open(key("a"), false, &handle(2), None).unwrap();
-        let mut wake = wake.unwrap();
-        let _ = wake.inputs.try_recv();
-        assert!(retire(&registry, &wake));
-        registry.release(&cell, ClaimId(1));
+        let woken = wake.unwrap().driver();
+        let _ = woken.take();
+        assert!(retire(&registry, &woken));
+        assert!(registry.release(&cell, ClaimId(1)).is_none());
         let (_, wake) = registry.open(key("a"), false, &handle(3), Some(Input::Drain)).unwrap();
-        let mut wake = wake.unwrap();
-        assert!(matches!(wake.inputs.try_recv(), Ok(Input::Release(ClaimId(1)))));
-        assert!(matches!(wake.inputs.try_recv(), Ok(Input::Drain)));
-        assert_eq!(wake.handles.len(), 2);
+        let woken = wake.unwrap().driver();
+        assert!(matches!(woken.take(), Some(Input::Release(ClaimId(1)))));
+        assert!(matches!(woken.take(), Some(Input::Drain)));
+        assert_eq!(woken.handles.len(), 2);
     }
 
     #[test]
     fn a_crashed_session_has_a_successor_that_its_old_handles_do_not_touch() {
         let registry = Registry::new();
         let (old, wake) = registry.open(key("a"), false, &handle(1), Some(Input::Drain)).unwrap();
-        assert_eq!(registry.bury(&old, Failure::SessionDown).len(), 1);
+        assert_eq!(registry.bury(&old, Failure::SessionDown).0.len(), 1);
         drop(wake);
         assert_eq!(registry.send(&old, Input::Drain).err(), Some(Failure::SessionDown));
         let (new, wake) = registry.open(key("a"), false, &handle(2), Some(Input::Drain)).unwrap();
-        let _wake = wake.unwrap();
-        registry.release(&old, ClaimId(1));
+        let _woken = wake.unwrap().driver();
+        assert!(registry.release(&old, ClaimId(1)).is_none());
         assert_eq!(registry.len(), 1);
         assert!(registry.send(&new, Input::Drain).unwrap().is_none());
     }
@@ -399,9 +439,9 @@ mod tests {
         assert!(registry.send(&live, Input::Drain).is_ok());
         assert_eq!(registry.send(&dormant, Input::Drain).err(), Some(Failure::EngineDown));
         assert!(registry.open(key("new"), false, &handle(3), None).is_err());
-        let mut wake = wake.unwrap();
-        while wake.inputs.try_recv().is_ok() {}
-        assert!(retire(&registry, &wake), "who has retired stays so");
+        let woken = wake.unwrap().driver();
+        while woken.take().is_some() {}
+        assert!(retire(&registry, &woken), "who has retired stays so");
         assert_eq!(registry.send(&live, Input::Drain).err(), Some(Failure::EngineDown));
         assert_eq!(registry.bury_dormant(&Failure::EngineDown).len(), 2);
         assert_eq!(registry.len(), 0);
@@ -415,24 +455,19 @@ mod tests {
         let registry = Registry::new();
         let driving: [AtomicU64; SIDS] = Default::default();
         let (sent, seen, answered) = (AtomicU64::new(0), AtomicU64::new(0), Arc::new(AtomicU64::new(0)));
-        let drive = |wake: Wake, sid: usize| {
+        let drive = |woken: Woken, sid: usize| {
             assert_eq!(driving[sid].fetch_add(1, Relaxed), 0, "two drivers of one session");
-            let mut wake = wake;
             loop {
-                while let Ok(input) = wake.inputs.try_recv() {
+                while let Some(input) = woken.take() {
                     if let Input::Forget { reply } = input {
                         seen.fetch_add(1, Relaxed);
                         reply.answer(Ok(()));
                     }
                 }
-                let left = registry.retire(
-                    &wake.cell,
-                    || wake.inputs.is_empty(),
-                    || {
-                        driving[sid].fetch_sub(1, Relaxed);
-                        Fence::default()
-                    },
-                );
+                let left = registry.retire(&woken.cell, || {
+                    driving[sid].fetch_sub(1, Relaxed);
+                    Fence::default()
+                });
                 if left {
                     return;
                 }
@@ -444,8 +479,9 @@ mod tests {
             Input::Forget { reply: Ticket::new(Box::new(move |_| up(&answered))) }
         };
         let run = |wake: Option<Wake>, sid: usize| {
-            if let Some(wake) = wake {
-                drive(wake, sid);
+            // A driver that waits is in a loop of this test, and looks again by itself.
+            if let Some(Wake::New(woken)) = wake {
+                drive(woken, sid);
             }
         };
         thread::scope(|scope| {
@@ -462,7 +498,7 @@ mod tests {
                             let (cell, wake) = registry.open(key, false, &handle(claim), Some(input())).unwrap();
                             run(wake, sid);
                             run(registry.send(&cell, input()).unwrap(), sid);
-                            registry.release(&cell, ClaimId(claim));
+                            drop(registry.release(&cell, ClaimId(claim)));
                         }
                     }
                 });

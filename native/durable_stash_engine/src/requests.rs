@@ -35,7 +35,7 @@ impl Requests {
 
     pub(crate) async fn get(&self, name: &ObjectName, unless: Option<&ETag>) -> GetOutcome {
         up(&self.counters.gets);
-        let answer = self.in_turn(self.store.get(name, unless)).await;
+        let answer = self.in_turn(|| self.store.get(name, unless)).await;
         let outcome = answer.unwrap_or(GetOutcome::Unavailable { retry_after: None });
         self.note(!matches!(outcome, GetOutcome::Unavailable { .. } | GetOutcome::Denied));
         outcome
@@ -61,15 +61,16 @@ impl Requests {
     }
 
     pub(crate) async fn put_aside(&self, name: &ObjectName, body: Bytes) -> bool {
-        self.in_turn(self.store.put_aside(name, body)).await.unwrap_or(false)
+        self.in_turn(|| self.store.put_aside(name, body)).await.unwrap_or(false)
     }
 
-    /// Awaits the answer, in turn and in time. None if the time ran out.
-    async fn in_turn<T>(&self, request: impl Future<Output = T>) -> Option<T> {
+    /// Awaits the answer, in turn and in time. None if the time ran out. Nothing is made of the request before its turn:
+    /// thousands may wait for theirs.
+    async fn in_turn<T, R: Future<Output = T>>(&self, request: impl FnOnce() -> R) -> Option<T> {
         // The semaphore is never closed.
         let _turn = self.turns.acquire().await.ok()?;
         let _in_flight = InFlight::begin(&self.counters);
-        tokio::time::timeout(self.attempt_timeout, request).await.ok()
+        tokio::time::timeout(self.attempt_timeout, request()).await.ok()
     }
 
     fn note(&self, usable: bool) {

@@ -309,6 +309,10 @@ fn stop_meets_everything() {
         let answer = waiting.flush();
         (waiting, answer)
     });
+    // Sooner or later.
+    for _ in 0..thread_rng().gen_range(0..60) {
+        thread::yield_now();
+    }
     drop(engine);
     let (waiting, answer) = waiter.join().unwrap();
     if answer.is_ok() {
