@@ -44,6 +44,20 @@ pub(crate) struct Holder {
     is_gone: bool,
 }
 
+/// A fence in as few bytes as possible: a map's node has room for eleven holders, and most sessions have one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PackedFence {
+    holders: Box<[(Arc<Slot>, Holder)]>,
+    superseded: Box<[ClaimId]>,
+}
+
+impl PackedFence {
+    pub(crate) fn unpack(self) -> Fence {
+        let Self { holders, superseded } = self;
+        Fence { holders: holders.into_iter().collect(), superseded: superseded.into_iter().collect() }
+    }
+}
+
 impl Holder {
     fn new(claim: ClaimId, epoch: Epoch, now: Now) -> Self {
         let (stores_tab, starts_fresh, owed_by) = (false, false, None);
@@ -62,6 +76,12 @@ impl Fence {
     /// Whether nothing needs to be kept.
     pub fn is_empty(&self) -> bool {
         self.holders.is_empty() && self.superseded.is_empty()
+    }
+
+    pub(crate) fn pack(&self) -> PackedFence {
+        let Self { holders, superseded } = self;
+        let holders = holders.iter().map(|(slot, holder)| (slot.clone(), holder.clone())).collect();
+        PackedFence { holders, superseded: superseded.iter().copied().collect() }
     }
 
     /// The claim takes the tab. Returns the LiveView that held it.

@@ -165,7 +165,8 @@ fn read_header(line: &[u8]) -> Result<HeaderText, FormatError> {
     }
 }
 
-fn decode_body(body: &[u8]) -> Result<Document, FormatError> {
+/// The body alone, as `encode_body` has written it.
+pub(crate) fn decode_body(body: &[u8]) -> Result<Document, FormatError> {
     let text: BodyText<'_> = serde_json::from_slice(body).map_err(|error| FormatError::Body(reason(&error)))?;
     let mut views = BTreeMap::new();
     for (view, slices) in text.views.0 {

@@ -36,12 +36,14 @@ impl fmt::Debug for DocumentName {
 pub(crate) struct Names {
     all: Vec<DocumentName>,
     home: usize,
+    /// How many the session started with.
+    given: usize,
 }
 
 impl Names {
     /// The name under the current secret first. A session has at least one name.
     pub(crate) fn new(all: Vec<DocumentName>) -> Self {
-        Self { all, home: 0 }
+        Self { given: all.len(), all, home: 0 }
     }
 
     pub(crate) fn get(&self, index: usize) -> Option<&DocumentName> {
@@ -55,6 +57,11 @@ impl Names {
 
     pub(crate) fn home_name(&self) -> Option<&DocumentName> {
         self.get(self.home)
+    }
+
+    /// These names, if they are not those that the session started with.
+    pub(crate) fn learned(&self) -> Option<Self> {
+        (self.home > 0 || self.all.len() > self.given).then(|| self.clone())
     }
 
     /// How far from the home: what is nearer is newer.

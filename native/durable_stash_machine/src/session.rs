@@ -12,7 +12,8 @@
 //! 3. **Timer**: arm one for [`poll_timeout`](Session::poll_timeout), in place of the one before.
 //!
 //! [`is_idle`](Session::is_idle), [`unsaved_bytes`](Session::unsaved_bytes) and [`last_seq`](Session::last_seq) are
-//! plain queries. A session that is idle may be turned [`into_fence`](Session::into_fence) and forgotten.
+//! plain queries. A session at rest may be [parked](Session::park) and goes on later as if it had not been; one that is
+//! idle may [leave](Session::leave), and only what must outlive it is kept.
 //!
 //! At most one PUT of the document is in flight whose outcome is open, and at most one GET; beside them at most one
 //! quarantine copy, and at most one GET or PUT of an object under an older name that is being sealed or buried. Every write that was handed in gets exactly one
@@ -60,9 +61,9 @@ pub struct Session {
     pub(crate) last_seq: u64,
     /// Commits of this session so far: whether one has overtaken a GET.
     pub(crate) commits: u64,
-    draining: bool,
-    next_attempt: u64,
-    next_stamp: u64,
+    pub(crate) draining: bool,
+    pub(crate) next_attempt: u64,
+    pub(crate) next_stamp: u64,
     effects: VecDeque<Effect>,
     notices: VecDeque<Notice>,
 }

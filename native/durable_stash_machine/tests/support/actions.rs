@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use durable_stash_machine::slice::Epoch;
 use durable_stash_machine::sweep::{self, Verdict as SweepVerdict};
-use durable_stash_machine::{
-    ClaimId, Command, Fence, Json, Key, Now, RequestId, Slot, TabId, Values, View, Vsn, WriteId,
-};
+use durable_stash_machine::{ClaimId, Command, Json, Key, Now, RequestId, Slot, TabId, Values, View, Vsn, WriteId};
 
 use super::history::{Content, Place, Removal, Scope, Told, Verdict, Write};
 use super::network::{Flights, Happening};
 use super::reads::Asked;
-use super::world::{EXPIRING_SKEW_MS, Kind, LiveView, SWEEPER, World};
+use super::store::named;
+use super::world::{EXPIRING_SKEW_MS, Kind, LiveView, SWEEPER, World, writer};
 
 impl World {
     /// One thing that happens.
@@ -279,11 +278,9 @@ impl World {
             return Ok(());
         }
         let run = self.nodes[index].run;
-        let names = self.nodes[index].names.clone();
-        let fresh = self.session(run, &names, Fence::default(), 0);
-        let old = std::mem::replace(&mut self.nodes[index].session, fresh);
-        let floor = old.last_seq();
-        self.nodes[index].session = self.session(run, &names, old.into_fence(), floor);
+        let names = self.nodes[index].names.iter().map(|name| named(*name)).collect();
+        let left = self.nodes[index].session.leave();
+        self.nodes[index].session = left.unpark(writer(run), self.policy.clone(), names);
         self.nodes[index].timer = None;
         self.nodes[index].flights = Flights::default();
         self.note(|_| format!("run {run} evicts"));

@@ -184,7 +184,7 @@ macro_rules! counts {
 
 counts! {
     saved, failed, unknown, rejected, superseded, forgotten, reads, stale, conflicts, resolved_saved, resolved_unsaved,
-    commits, crashes, restarts, spoilt, rekeyed, sealed, followed, retired, lost, restored, damaged, quarantined, healed, expired, swept, deleted,
+    commits, parked, crashes, restarts, spoilt, rekeyed, sealed, followed, retired, lost, restored, damaged, quarantined, healed, expired, swept, deleted,
 }
 
 pub type Verdict = Result<(), String>;

@@ -119,9 +119,8 @@ impl Lab {
     pub fn evict(&mut self, node: usize) {
         let old = &self.nodes[node];
         assert!(old.session.is_idle(), "only an idle session is evicted: {:#?}", old.session);
-        let start =
-            Start { fence: old.session.clone().into_fence(), seq_floor: old.session.last_seq(), ..Start::default() };
-        self.nodes[node].session = self.session(old.writer, &old.names, start);
+        let names = old.names.iter().map(|name| named(*name)).collect();
+        self.nodes[node].session = old.session.leave().unpark(old.writer, self.policy.clone(), names);
     }
 
     /// The session starts anew as one whose id was minted in this very request.

@@ -5,8 +5,8 @@ use durable_stash_machine::{
 };
 
 use super::history::{Content, History, Verdict};
-use super::store::{Object, flipped, numbered};
-use super::world::{Kind, World};
+use super::store::{Object, flipped, named, numbered};
+use super::world::{Kind, Node, World, writer};
 
 pub enum Happening {
     /// A request reaches the store. If `answer` is set the store's answer travels back to the node.
@@ -263,6 +263,19 @@ impl World {
                 self.schedule(at, Happening::Timer { run, at });
             }
         }
+        self.park(index)
+    }
+
+    /// Whenever a session is at rest it is parked, and goes on as the one that it was.
+    fn park(&mut self, index: usize) -> Verdict {
+        let Node { run, session, names, .. } = &self.nodes[index];
+        let Some(parked) = session.park() else { return Ok(()) };
+        let again = parked.unpark(writer(*run), self.policy.clone(), names.iter().map(|name| named(*name)).collect());
+        if again != *session {
+            return Err(format!("run {run} was parked as {session:#?}\nand goes on as {again:#?}"));
+        }
+        self.history.told.parked += 1;
+        self.nodes[index].session = again;
         Ok(())
     }
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use durable_stash_machine::document::{Document, Header};
 use durable_stash_machine::slice::{Epoch, Slice, Tab};
 use durable_stash_machine::{
-    ClaimId, Command, Fence, Json, Key, Now, Policy, RequestId, Session, Slot, Start, TabId, View, Vsn, WriteId,
-    WriterId, format,
+    ClaimId, Command, Json, Key, Now, Policy, RequestId, Session, Slot, Start, TabId, View, Vsn, WriteId, WriterId,
+    format,
 };
 
 use super::history::{Content, Counts, History, Place, Told, Verdict, Write, places};
@@ -236,7 +236,7 @@ impl World {
             Kind::TwoSecrets => vec![0, 1],
             Kind::Plain | Kind::Losing | Kind::Damaging | Kind::Expiring => vec![0],
         };
-        let session = self.session(run, &names, Fence::default(), 0);
+        let session = self.session(run, &names);
         let skew = match (self.history.skewed, self.kind) {
             (false, _) => 0,
             (true, Kind::Expiring) => self.rng.below(EXPIRING_SKEW_MS),
@@ -246,12 +246,11 @@ impl World {
         Node { run, names, session, views: Vec::new(), thaws_at: 0, skew, timer: None, flights }
     }
 
-    pub(super) fn session(&mut self, run: u64, names: &[usize], fence: Fence, seq_floor: u64) -> Session {
-        let writer = WriterId(u128::from(run) << 64 | 7);
-        self.history.runs.insert(writer.0, run);
+    fn session(&mut self, run: u64, names: &[usize]) -> Session {
+        self.history.runs.insert(writer(run).0, run);
         let names = names.iter().map(|number| named(*number)).collect();
-        let start = Start { seed: self.rng.next(), seq_floor, names, minted: false, fence };
-        Session::new(writer, self.policy.clone(), start)
+        let start = Start { seed: self.rng.next(), names, ..Start::default() };
+        Session::new(writer(run), self.policy.clone(), start)
     }
 
     /// A document that an older release wrote, under the secret that it knew.
@@ -336,6 +335,10 @@ impl World {
     pub fn told(&self) -> &Counts {
         &self.history.told
     }
+}
+
+pub(super) fn writer(run: u64) -> WriterId {
+    WriterId(u128::from(run) << 64 | 7)
 }
 
 pub(super) const START: u64 = 1_000_000;
