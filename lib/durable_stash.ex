@@ -120,7 +120,7 @@ defmodule DurableStash do
           {{:recovered, socket}, %{keys: map_size(found.values)}, metadata}
 
         :not_found ->
-          socket = Context.put(socket, Context.found(context))
+          socket = socket |> Context.put(Context.found(context)) |> Hook.recovered()
           {{:not_found, socket}, %{keys: 0}, %{result: :not_found}}
 
         {:error, error} ->
@@ -280,6 +280,6 @@ defmodule DurableStash do
   defp recovered(socket, found, context) do
     socket = Component.assign(socket, found.values)
     kept = Map.merge(context.kept, Map.take(socket.assigns, found.stored))
-    Context.put(socket, Context.found(%{context | kept: kept}))
+    socket |> Context.put(Context.found(%{context | kept: kept})) |> Hook.recovered()
   end
 end

@@ -51,6 +51,15 @@ defmodule DurableStash.Hook do
     end
   end
 
+  @doc "Shows whether what was recovered is saved: LiveViews before this one may have written it a moment ago."
+  @spec recovered(Socket.t()) :: Socket.t()
+  def recovered(socket) do
+    case Context.fetch!(socket) do
+      %{options: %{status: nil}} -> socket
+      context -> show(socket, context)
+    end
+  end
+
   @doc """
   Looks at the first render after a recovery that failed: what the mount assigned in between are defaults.
   """
@@ -102,6 +111,8 @@ defmodule DurableStash.Hook do
 
   # One timer at a time, for the next moment at which something else may have to be shown. That a write is saved, or has
   # failed, is told by the engine.
+  defp look_again(socket, %{tab: %{mount: :dead}}, _milliseconds), do: socket
+
   defp look_again(socket, context, milliseconds) do
     if context.look, do: Process.cancel_timer(context.look)
     look = Process.send_after(self(), {@hook, nil, :look}, milliseconds)

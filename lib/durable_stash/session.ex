@@ -132,26 +132,30 @@ defmodule DurableStash.Session do
     end
   end
 
-  @doc "What has become of this handle's writes. Reads atomics."
+  @doc """
+  What has become of this handle's writes, and for how long (ms) it has leaned on others' that it recovered unsaved. Reads atomics.
+  """
   @spec status(t()) ::
           {:ok,
            %{
              accepted: non_neg_integer(),
              saved: non_neg_integer(),
              failures: non_neg_integer(),
+             leans_for: nil | non_neg_integer(),
              superseded?: boolean(),
              down?: boolean()
            }}
           | {:error, Error.t()}
   def status(%__MODULE__{resource: resource}) do
     Boundary.call(fn ->
-      {accepted, saved, failures, superseded?, down?} = Native.session_status(resource)
+      {accepted, saved, failures, leans_for, superseded?, down?} = Native.session_status(resource)
 
       {:ok,
        %{
          accepted: accepted,
          saved: saved,
          failures: failures,
+         leans_for: leans_for,
          superseded?: superseded?,
          down?: down?
        }}

@@ -61,9 +61,9 @@ defmodule DurableStash.Standing do
   defp of(context, {:ok, status}) do
     cond do
       status.superseded? or status.failures > context.standing.failures -> :unsaved
-      status.accepted <= status.saved -> :saved
+      status.accepted <= status.saved and status.leans_for == nil -> :saved
       status.down? or not Session.current?(context.session) -> :unsaved
-      true -> saving(age(context.standing, status.saved))
+      true -> saving(max(age(context.standing, status.saved), status.leans_for || 0))
     end
   end
 

@@ -26,7 +26,7 @@ test("while the store is down the page works on and says Saving…, then Not sav
   assert.equal(await page.cameBack(), "count 13, 2 on the list, 0 characters of a draft")
 })
 
-test("a connection that is cut while the store is down comes back with what was not saved yet", async (t) => {
+test("a connection that is cut while the store is down comes back with what is not saved yet, and says Saved once it is", async (t) => {
   const { world, store } = await onS3(t)
   const page = await (await (await world.open(await world.browser())).fillIn()).mark()
 
@@ -35,11 +35,12 @@ test("a connection that is cut while the store is down comes back with what was 
   await page.remounts(() => world.proxy.cut())
   assert.equal(await page.cameBack(), everything.replace("3", "8"))
 
+  assert.equal(await page.text("#in-store"), "not yet everything")
 
   store.restore()
-  await (await page.add()).saved()
+  await page.saved()
   await page.remounts(() => world.replaceNode("SIGKILL"))
-  assert.equal(await page.cameBack(), everything.replace("3", "9"))
+  assert.equal(await page.cameBack(), everything.replace("3", "8"))
   assert.ok(await page.isMarked())
 })
 

@@ -58,6 +58,48 @@ defmodule DurableStash.HookTest do
     assert LiveViewProcess.unhandled(lv) == []
   end
 
+  test "on a mount that recovers what is not saved yet it says so, until it is", context do
+    %{engine: engine, backend: backend} = context
+    %{lv: lv, page: page, view: view} = mount(engine)
+    LiveViewProcess.save(lv, count: 1)
+    TestBackend.stall_puts(backend, 1)
+    LiveViewProcess.stash(lv, count: 2)
+
+    {lv, page} = Page.mount(page, view)
+    assert LiveViewProcess.assigns(lv).count == 2
+    assert LiveViewProcess.status(lv) == :saving
+    await_status(lv, :saving)
+    assert LiveViewProcess.status(Page.render(page, view)) == :saving
+
+    TestBackend.release(backend)
+    await_status(lv, :saved)
+    assert LiveViewProcess.status(lv) == :saved
+    {lv, page} = Page.mount(page, view)
+    assert LiveViewProcess.status(lv) == :saved
+    assert stash_status(Page.render(page, view)) == :saved
+  end
+
+  @tag engine: [max_unsaved_age: 300]
+  test "on a mount that recovered what is then given up it says :unsaved, until that is sent again", context do
+    %{engine: engine, backend: backend} = context
+    %{lv: lv, page: page, view: view} = mount(engine)
+    LiveViewProcess.save(lv, count: 1)
+    TestBackend.deny_puts(backend, 1_000_000)
+    LiveViewProcess.stash(lv, count: 2)
+
+    {lv, page} = Page.mount(page, view)
+    assert LiveViewProcess.assigns(lv).count == 2
+    await_status(lv, :unsaved)
+    assert {:error, %{kind: :unavailable}} = LiveViewProcess.flush(lv)
+
+    TestBackend.reset(backend)
+    LiveViewProcess.stash(lv, [])
+    assert LiveViewProcess.flush(lv) == :ok
+    await_status(lv, :saved)
+    {lv, _page} = Page.mount(page, view)
+    assert LiveViewProcess.assigns(lv).count == 2
+  end
+
   test "a write that is quick is not shown", %{engine: engine} do
     %{lv: lv} = mount(engine)
     LiveViewProcess.save(lv, count: 1)

@@ -19,6 +19,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use crate::budget::Share;
 use crate::engine::Shared;
 use crate::error::{Error, Failure};
+use crate::leaning::Leaning;
 use crate::observer::EngineEvent;
 use crate::registry::{Cell, Woken};
 use crate::standing::HandleState;
@@ -42,7 +43,9 @@ pub(crate) enum Input {
     },
     Read {
         slot: Arc<Slot>,
-        claim: Option<ClaimId>,
+        handle: Arc<HandleState>,
+        /// A dead mount only reads.
+        claimed: bool,
         reply: Ticket<Result<ReadAnswer, Error>>,
     },
     Forget {
@@ -64,7 +67,8 @@ pub(crate) struct Driver {
     /// all that waits here, so that a run can be repeated.
     handles: BTreeMap<ClaimId, Arc<HandleState>>,
     released: Vec<ClaimId>,
-    reads: BTreeMap<RequestId, Ticket<Result<ReadAnswer, Error>>>,
+    reads: BTreeMap<RequestId, Reading>,
+    leaning: Vec<Leaning>,
     forgets: BTreeMap<RequestId, Ticket<Result<(), Error>>>,
     next_request: u64,
     /// What this session's unsaved writes take of the engine's account.
@@ -82,6 +86,12 @@ pub(crate) struct Driver {
 
 /// What the store said, or how the request to it broke.
 type Answered = Result<Event, Box<dyn Any + Send>>;
+
+/// A read that waits for its answer, and whose it is.
+struct Reading {
+    handle: Arc<HandleState>,
+    reply: Ticket<Result<ReadAnswer, Error>>,
+}
 
 /// How a driver ends.
 enum End {
@@ -108,6 +118,7 @@ impl Driver {
             handles: handles.into_iter().map(|handle| (handle.claim, handle)).collect(),
             released: Vec::new(),
             reads: BTreeMap::new(),
+            leaning: Vec::new(),
             forgets: BTreeMap::new(),
             next_request: 0,
             share: shared.budget.empty_share(),
@@ -216,10 +227,11 @@ impl Driver {
                 self.share.resize(self.session.unsaved_bytes());
                 drop(share);
             }
-            Input::Read { slot, claim, reply } => {
+            Input::Read { slot, handle, claimed, reply } => {
                 self.last_asked = now.mono;
                 let request = self.number();
-                self.reads.insert(request, reply);
+                let claim = claimed.then_some(handle.claim);
+                self.reads.insert(request, Reading { handle, reply });
                 self.session.command(now, Command::Read { request, slot, claim });
             }
             Input::Forget { reply } => {
@@ -278,6 +290,7 @@ impl Driver {
         let counters = &self.shared.counters;
         match notice {
             Notice::Settled { claim, op, outcome } => {
+                self.leaning.retain_mut(|leaning| leaning.waits_after(claim, op, outcome));
                 let Some(handle) = self.handles.get(&claim) else { return };
                 let count = handle.settle(op, outcome);
                 let counter = match outcome {
@@ -304,9 +317,13 @@ impl Driver {
             Notice::Read { request, answer } => {
                 self.claims_moved = true;
                 up(&counters.reads);
-                if let Some(reply) = self.reads.remove(&request) {
-                    reply.answer(answer.map_err(Error::from));
+                let Some(Reading { handle, reply }) = self.reads.remove(&request) else { return };
+                if let Ok(answer) = &answer {
+                    // Before the answer: whoever gets it may ask at once what is saved.
+                    let now = self.shared.clock.now().mono;
+                    self.leaning.extend(Leaning::new(handle, answer.unsaved.clone(), now));
                 }
+                reply.answer(answer.map_err(Error::from));
             }
             Notice::Forgotten { request, outcome } => {
                 if let Some(reply) = self.forgets.remove(&request) {

@@ -77,6 +77,8 @@ pub(crate) enum Failure {
     SessionDown,
     #[error("It is not known whether the write was saved: the store did not answer in time. It may yet be applied.")]
     OutcomeUnknown,
+    #[error("What was recovered was not saved at the time, and may never be; the next stash sends everything again.")]
+    RecoveredLost,
 }
 
 impl Failure {
@@ -88,7 +90,7 @@ impl Failure {
             Self::Overloaded { .. } => ErrorKind::Overloaded,
             Self::TooLarge { .. } => ErrorKind::TooLarge,
             Self::Superseded => ErrorKind::Superseded,
-            Self::OutcomeUnknown => ErrorKind::Unavailable,
+            Self::OutcomeUnknown | Self::RecoveredLost => ErrorKind::Unavailable,
             Self::Randomness { .. } | Self::EngineDown | Self::SessionDown => ErrorKind::EngineDown,
         }
     }

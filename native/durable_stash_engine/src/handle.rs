@@ -39,6 +39,11 @@ pub enum Change {
         /// They are in no later object. Otherwise they may yet be.
         certain: bool,
     },
+    /// What it recovered was not saved at the time, and has failed since: its owner sends everything again.
+    RecoveredLost {
+        /// Why.
+        kind: ErrorKind,
+    },
 }
 
 /// A handle's standing.
@@ -48,8 +53,11 @@ pub struct Status {
     pub accepted: u64,
     /// The last write that was saved; 0 if none.
     pub saved: u64,
-    /// How many times writes failed or were given up. Whoever sees it rise sends its whole state again.
+    /// How many times writes failed or were given up, its own or those that it leans on. Whoever sees it rise sends its
+    /// whole state again.
     pub failures: u64,
+    /// For how long (ms) it has leaned on other LiveViews' writes, which it recovered and which are not saved yet.
+    pub leans_for: Option<u64>,
     /// The tab has mounted again: this handle changes nothing any more.
     pub superseded: bool,
     /// The engine is stopped or has lost this session: open another handle.
@@ -124,27 +132,27 @@ impl Handle {
     /// Where the session id was minted in the request that opened this handle, nothing can be: nobody is asked.
     pub fn recover(&self, reply: Reply<Result<ReadAnswer, Error>>) {
         if self.minted && self.status().accepted == 0 {
-            return reply(Ok(ReadAnswer { found: None, rev: None, stale: false }));
+            return reply(Ok(ReadAnswer { found: None, rev: None, stale: false, unsaved: Vec::new() }));
         }
-        let claim = self.claimed.then_some(self.state.claim);
-        let input = Input::Read { slot: self.slot.clone(), claim, reply: Ticket::new(reply) };
+        let (handle, claimed) = (self.state.clone(), self.claimed);
+        let input = Input::Read { slot: self.slot.clone(), handle, claimed, reply: Ticket::new(reply) };
         // On failure the input is dropped, and its ticket answers.
         let _ = self.shared.send(&self.cell, input, self.minted);
     }
 
-    /// Answers once everything accepted so far is saved, or one of it has failed; at once if nothing is open.
+    /// Answers once everything accepted and recovered so far is saved, or one of it has failed; at once if nothing is open.
     pub fn flush(&self, reply: Reply<Result<(), Error>>) {
         self.state.flush(Ticket::new(reply));
     }
 
-    /// Whether everything accepted so far is saved, without waiting.
+    /// Whether everything accepted and recovered so far is saved, without waiting.
     pub fn is_saved(&self) -> bool {
         self.state.is_saved()
     }
 
     /// The present standing. Reads atomics, takes no lock.
     pub fn status(&self) -> Status {
-        self.state.status()
+        self.state.status(|| self.shared.clock.now().mono)
     }
 
     /// Where this LiveView's mount stands among all mounts of its tab, once the session has heard of it. Good beyond the

@@ -5,6 +5,7 @@
 //! | `engine` | start, open, forget, drain: the one entrance |
 //! | `handle` | what one LiveView holds: stash, reset, recover, flush, status |
 //! | `standing`, `ticket` | what became of its writes, and who waits to hear of it |
+//! | `leaning` | what a LiveView was shown and is not saved yet |
 //! | `registry` | which sessions are in memory; eviction against look-up |
 //! | `inbox` | what a session's driver has yet to take |
 //! | `driver` | one task per live session: input, machine, effects, notices, one timer |
@@ -34,6 +35,7 @@ pub mod fault_store;
 mod gate;
 mod handle;
 mod inbox;
+mod leaning;
 mod observer;
 mod probe;
 mod registry;

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use durable_stash_machine::{ClaimId, ErrorKind, Outcome};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::error::{Error, Failure};
 use crate::handle::{Change, Status, Watcher};
@@ -19,6 +19,8 @@ pub(crate) struct HandleState {
     accepted: AtomicU64,
     saved: AtomicU64,
     failures: AtomicU64,
+    /// Since when (monotonic ms) it leans on writes of others; `NEVER` if it does not.
+    leans_since: AtomicU64,
     superseded: AtomicBool,
     down: AtomicBool,
     /// Where its claim stands; 0 while that is not known.
@@ -37,6 +39,8 @@ struct Inner {
     settled: u64,
     /// Writes above `settled` that were rejected on their own.
     rejected: BTreeSet<u64>,
+    /// How many recoveries showed it what is not saved yet.
+    leaning: usize,
     failed: Option<Failed>,
     down: bool,
     waiters: Vec<Waiter>,
@@ -67,7 +71,7 @@ impl Inner {
     fn standing(&self) -> Standing {
         match &self.failed {
             Some(failed) if failed.before >= self.accepted => Standing::Failed(failed.error.clone()),
-            _ if self.saved >= self.accepted => Standing::Saved,
+            _ if self.saved >= self.accepted && self.leaning == 0 => Standing::Saved,
             _ => Standing::Open,
         }
     }
@@ -80,6 +84,7 @@ impl HandleState {
             accepted: AtomicU64::new(0),
             saved: AtomicU64::new(0),
             failures: AtomicU64::new(0),
+            leans_since: AtomicU64::new(NEVER),
             superseded: AtomicBool::new(false),
             down: AtomicBool::new(false),
             epoch: AtomicU64::new(0),
@@ -105,12 +110,14 @@ impl HandleState {
         self.turn.store(turn, Relaxed);
     }
 
-    /// Reads atomics, takes no lock.
-    pub(crate) fn status(&self) -> Status {
+    /// Reads atomics, takes no lock. `now` is the monotonic time in ms.
+    pub(crate) fn status(&self, now: impl FnOnce() -> u64) -> Status {
+        let leans_since = self.leans_since.load(Relaxed);
         Status {
             accepted: self.accepted.load(Relaxed),
             saved: self.saved.load(Relaxed),
             failures: self.failures.load(Relaxed),
+            leans_for: (leans_since != NEVER).then(|| now().saturating_sub(leans_since)),
             superseded: self.superseded.load(Relaxed),
             down: self.down.load(Relaxed),
         }
@@ -126,6 +133,37 @@ impl HandleState {
         inner.accepted = op;
         self.accepted.store(op, Release);
         Ok((op, sent))
+    }
+
+    /// It was shown what is not saved yet. Until `stand` or `fall` it is not saved itself.
+    pub(crate) fn lean(&self, now: u64) {
+        let mut inner = self.inner.lock();
+        inner.leaning += 1;
+        self.leans_since.fetch_min(now, Relaxed);
+    }
+
+    /// What it was shown once is saved by now.
+    pub(crate) fn stand(&self) {
+        let mut inner = self.inner.lock();
+        self.lean_less(&mut inner);
+        self.tell_saved(inner);
+    }
+
+    /// What it was shown once is not saved: its owner has to send everything again, even if its own writes since are.
+    pub(crate) fn fall(&self, error: Error) {
+        let mut inner = self.inner.lock();
+        self.lean_less(&mut inner);
+        let mut done = self.fail(&mut inner, error, None, false);
+        done.answer(&mut inner.waiters, |_| true);
+        drop(inner);
+        done.tell();
+    }
+
+    fn lean_less(&self, inner: &mut Inner) {
+        inner.leaning -= 1;
+        if inner.leaning == 0 {
+            self.leans_since.store(NEVER, Relaxed);
+        }
     }
 
     /// Whether everything accepted so far is saved.
@@ -157,7 +195,7 @@ impl HandleState {
             inner.rejected.pop_first();
             inner.settled += 1;
         }
-        let mut done = self.fail(&mut inner, kind.into(), op..=op, true);
+        let mut done = self.fail(&mut inner, kind.into(), Some(op..=op), true);
         done.answer(&mut inner.waiters, |waiter| waiter.up_to >= op);
         drop(inner);
         done.tell();
@@ -179,8 +217,8 @@ impl HandleState {
         self.down.store(true, Relaxed);
         let (first, accepted) = (inner.settled + 1, inner.accepted);
         let lost = inner.settle_up_to(accepted);
-        let mut done = if lost > 0 {
-            self.fail(&mut inner, failure.into(), first..=accepted, false)
+        let mut done = if lost > 0 || inner.leaning > 0 {
+            self.fail(&mut inner, failure.into(), (lost > 0).then_some(first..=accepted), false)
         } else {
             Done { error: failure.into(), waiters: Vec::new(), change: None }
         };
@@ -221,9 +259,14 @@ impl HandleState {
         if inner.failed.as_ref().is_some_and(|failed| failed.before < op) {
             inner.failed = None;
         }
-        let saved = inner.saved;
+        self.tell_saved(inner);
+        count
+    }
+
+    fn tell_saved(&self, mut inner: MutexGuard<'_, Inner>) {
+        let (saved, leans) = (inner.saved, inner.leaning > 0);
         let (reached, open): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut inner.waiters).into_iter().partition(|waiter| waiter.up_to <= saved);
+            std::mem::take(&mut inner.waiters).into_iter().partition(|waiter| !leans && waiter.up_to <= saved);
         inner.waiters = open;
         let watcher = inner.watcher.clone();
         drop(inner);
@@ -233,7 +276,6 @@ impl HandleState {
         if let Some(watcher) = watcher {
             watcher(Change::Saved { op: saved });
         }
-        count
     }
 
     fn settle_failed(&self, op: u64, error: Error, certain: bool) -> u64 {
@@ -243,18 +285,21 @@ impl HandleState {
         if count == 0 {
             return 0;
         }
-        let mut done = self.fail(&mut inner, error, first..=op, certain);
+        let mut done = self.fail(&mut inner, error, Some(first..=op), certain);
         done.answer(&mut inner.waiters, |waiter| waiter.up_to >= first);
         drop(inner);
         done.tell();
         count
     }
 
-    fn fail(&self, inner: &mut Inner, error: Error, ops: RangeInclusive<u64>, certain: bool) -> Done {
+    /// `ops` of its own, or none of them but what it leans on.
+    fn fail(&self, inner: &mut Inner, error: Error, ops: Option<RangeInclusive<u64>>, certain: bool) -> Done {
         self.failures.fetch_add(1, Relaxed);
         inner.failed = Some(Failed { before: inner.accepted, error: error.clone() });
-        let (first, last) = ops.into_inner();
-        let change = Change::Failed { kind: error.kind, first, last, certain };
+        let change = match ops.map(RangeInclusive::into_inner) {
+            Some((first, last)) => Change::Failed { kind: error.kind, first, last, certain },
+            None => Change::RecoveredLost { kind: error.kind },
+        };
         let change = inner.watcher.clone().map(|watcher| (watcher, change));
         Done { error, waiters: Vec::new(), change }
     }
@@ -273,6 +318,9 @@ impl Inner {
         passed - alone
     }
 }
+
+/// It leans on nobody.
+const NEVER: u64 = u64::MAX;
 
 /// What is to be told once the lock is released.
 struct Done {
@@ -310,7 +358,7 @@ mod tests {
     }
 
     fn accept(state: &HandleState, count: u64) {
-        while state.status().accepted < count {
+        while state.status(|| 0).accepted < count {
             state.accept(|_| Ok(())).unwrap();
         }
     }
@@ -347,7 +395,7 @@ mod tests {
         assert_eq!(state.reject(1, ErrorKind::TooLarge), 1);
         assert_eq!(*answers.lock(), [Err(ErrorKind::TooLarge)]);
         assert_eq!(state.settle(2, SAVED), 1);
-        assert_eq!((state.open_writes(), state.status().failures), (0, 2));
+        assert_eq!((state.open_writes(), state.status(|| 0).failures), (0, 2));
     }
 
     #[test]
@@ -373,7 +421,7 @@ mod tests {
         assert_eq!(state.settle(3, SAVED), 2, "1 and 3");
         assert_eq!(state.settle(3, Outcome::Failed(ErrorKind::Unavailable)), 0);
         assert_eq!(state.reject(1, ErrorKind::TooLarge), 0);
-        assert_eq!(state.status().failures, 1);
+        assert_eq!(state.status(|| 0).failures, 1);
     }
 
     #[test]

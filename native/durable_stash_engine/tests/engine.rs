@@ -10,7 +10,7 @@ use std::time::Duration;
 use durable_stash_engine::backend::{Contention, EtagMode, Fault, MemoryStore};
 use durable_stash_engine::brake::Brake;
 use durable_stash_engine::{
-    Backend, Change, Clock, Conflict, EngineEvent, ErrorKind, HealthState, Incident, Mount, Overrides, Secret,
+    Backend, Change, Clock, Conflict, EngineEvent, ErrorKind, HealthState, Incident, Mount, Overrides, Secret, Status,
 };
 use support::*;
 
@@ -138,6 +138,79 @@ async fn fault_02_a_put_that_never_arrived_is_sent_again_and_commits_once() {
     flush(&handle).await.unwrap();
     let counts = store.counts();
     assert_eq!((counts.puts, counts.commits), (4, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mount_that_recovers_what_is_not_saved_yet_is_not_saved_before_it_is() {
+    let (store, config) = memory();
+    let engine = start(config);
+    let before = fresh(&engine, "sid");
+    stash(&before, "count", 1);
+    flush(&before).await.unwrap();
+    store.script(Fault::StallPuts { count: 1 });
+    stash(&before, "count", 2);
+    drop(before);
+
+    let after = mount(&engine, "sid", "tab", Mount::Rejoin);
+    let dead = mount(&engine, "sid", "tab", Mount::Dead);
+    for handle in [&after, &dead] {
+        assert_eq!(value(&recover(handle).await.unwrap(), "count"), Some(2));
+        assert!(!handle.is_saved());
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert!(handle.status().leans_for >= Some(300));
+    }
+    let pending = flush(&after);
+    tokio::pin!(pending);
+    assert!(tokio::time::timeout(Duration::from_millis(200), &mut pending).await.is_err());
+    store.release();
+    pending.await.unwrap();
+    for handle in [&after, &dead] {
+        assert!(handle.is_saved());
+        assert_eq!(handle.status(), Status::default());
+    }
+
+    // Where nothing is open nobody leans on anything.
+    recover(&after).await.unwrap();
+    assert_eq!(after.status(), Status::default());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mount_that_recovered_what_is_then_given_up_has_failed_with_it() {
+    let (store, mut config) = memory();
+    config.policy.max_unsaved_age_ms = 1_000;
+    let engine = start(config);
+    let before = fresh(&engine, "sid");
+    stash(&before, "count", 1);
+    flush(&before).await.unwrap();
+    store.script(Fault::DenyPuts { count: u32::MAX });
+    stash(&before, "count", 2);
+
+    let after = mount(&engine, "sid", "tab", Mount::Rejoin);
+    assert_eq!(value(&recover(&after).await.unwrap(), "count"), Some(2));
+    assert_eq!(flush(&after).await.unwrap_err().kind, ErrorKind::Unavailable);
+    assert_eq!((after.status().failures, after.status().leans_for), (1, None));
+    assert_eq!(flush(&after).await.unwrap_err().kind, ErrorKind::Unavailable);
+    store.reset_script();
+    stash(&after, "count", 2);
+    flush(&after).await.unwrap();
+    assert_eq!(stored(&engine, "sid", "count").await, Some(2));
+    assert_eq!(engine.stats().unsaved_ops, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mount_that_leans_on_a_write_is_told_when_the_session_is_lost_with_it() {
+    let (store, config) = memory();
+    let engine = start(config);
+    let before = fresh(&engine, "sid");
+    stash(&before, "count", 1);
+    flush(&before).await.unwrap();
+    store.script(Fault::StallPuts { count: 1 });
+    stash(&before, "count", 2);
+    let after = mount(&engine, "sid", "tab", Mount::Rejoin);
+    recover(&after).await.unwrap();
+    drain(&engine, Duration::ZERO).await;
+    assert_eq!(flush(&after).await.unwrap_err().kind, ErrorKind::EngineDown);
+    assert_eq!((after.status().failures, after.status().down), (1, true));
 }
 
 #[tokio::test(start_paused = true)]

@@ -257,6 +257,13 @@ impl ClaimEdit {
         self.session.is_empty() && self.tab.is_empty()
     }
 
+    /// Whether a reader at this slot is shown any of it, or what it emptied.
+    pub(crate) fn is_seen_from(&self, slot: &Slot) -> bool {
+        let is_of_view = self.slot.view == slot.view && self.slot.vsn <= slot.vsn;
+        let is_of_tab = is_of_view && self.slot.tab == slot.tab;
+        !self.shared.is_empty() || (is_of_view && !self.session.is_empty()) || (is_of_tab && !self.tab.is_empty())
+    }
+
     /// What it takes up in memory and in the document, roughly.
     pub fn bytes(&self) -> usize {
         self.session.bytes + self.tab.bytes + self.shared.bytes + CLAIM_BYTES

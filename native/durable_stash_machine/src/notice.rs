@@ -71,6 +71,8 @@ pub struct ReadAnswer {
     pub rev: Option<u64>,
     /// The store did not answer in time and a cached copy did.
     pub stale: bool,
+    /// Other claims' writes in it that are not saved yet: of each claim the last.
+    pub unsaved: Vec<(ClaimId, u64)>,
 }
 
 /// A slot's content.

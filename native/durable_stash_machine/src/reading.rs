@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::Base;
+use crate::batch::{Batch, ClaimEdit};
 use crate::command::{ClaimId, RequestId};
 use crate::document::Document;
 use crate::error::ErrorKind;
@@ -178,7 +179,10 @@ impl Session {
     fn answer(&mut self, now: Now, reader: &Reader, stale: bool) {
         let answer = match self.base.error() {
             Some(kind) => Err(kind),
-            None => Ok(ReadAnswer { found: self.look_up(now, reader), rev: self.committed_rev(), stale }),
+            None => {
+                let (found, unsaved) = (self.look_up(now, reader), self.unsaved(now, reader));
+                Ok(ReadAnswer { found, rev: self.committed_rev(), stale, unsaved })
+            }
         };
         self.tell(Notice::Read { request: reader.request, answer });
         if let Some(claim) = reader.claim {
@@ -214,10 +218,30 @@ impl Session {
         })
     }
 
+    /// The writes of others that this reader is shown, or whose emptying it is shown, and that are not saved yet.
+    fn unsaved(&self, now: Now, reader: &Reader) -> Vec<(ClaimId, u64)> {
+        let content = self.base.stored().and_then(|stored| stored.content(now.wall));
+        let shown = self.accepted_batches().flat_map(|batch| {
+            let overtaken = content.map(|content| superseded(content, batch)).unwrap_or_default();
+            let is_shown = move |(claim, edit): &(&ClaimId, &ClaimEdit)| {
+                Some(**claim) != reader.claim && !overtaken.contains(claim) && edit.is_seen_from(&reader.slot)
+            };
+            batch.claims.iter().filter(is_shown).map(|(claim, edit)| (*claim, edit.last_op))
+        });
+        shown.filter(|(_, op)| *op > 0).collect()
+    }
+
+    /// What is accepted and not in the copy of the document that is at hand, in the order in which it is to be applied.
+    fn accepted_batches(&self) -> impl Iterator<Item = &Batch> {
+        let stored = self.base.stored();
+        let is_open =
+            |frozen: &&Frozen| !stored.is_some_and(|stored| stored.header.contains(self.write_id(frozen.seq)));
+        self.frozen.as_ref().filter(is_open).map(|frozen| &frozen.batch).into_iter().chain([&self.pending])
+    }
+
     /// The document as it will be once all that is accepted is committed; of one view, and what all share, if named.
     pub(crate) fn document_with_accepted(&self, now: Now, view: Option<&View>) -> Document {
-        let stored = self.base.stored();
-        let content = stored.and_then(|stored| stored.content(now.wall));
+        let content = self.base.stored().and_then(|stored| stored.content(now.wall));
         let mut document = match (content, view) {
             (None, _) => Document::default(),
             (Some(content), None) => content.clone(),
@@ -226,11 +250,7 @@ impl Session {
                 Document { views: of(view).into_iter().chain(of(&View::shared())).collect() }
             }
         };
-        let frozen = self
-            .frozen
-            .as_ref()
-            .filter(|frozen| !stored.is_some_and(|stored| stored.header.contains(self.write_id(frozen.seq))));
-        for batch in frozen.map(|frozen| &frozen.batch).into_iter().chain([&self.pending]) {
+        for batch in self.accepted_batches() {
             let mut overtaken = superseded(&document, batch);
             // Other views' tabs are in the whole of it alone, and what their claims share is seen here.
             overtaken.extend(content.into_iter().flat_map(|content| superseded(content, batch)));

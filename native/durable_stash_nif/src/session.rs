@@ -112,7 +112,7 @@ fn session_flush<'a>(env: Env<'a>, session: ResourceArc<SessionResource>, id: u6
 fn session_status<'a>(env: Env<'a>, session: ResourceArc<SessionResource>) -> Term<'a> {
     fault_hook::pass("session_status");
     let status = session.handle.status();
-    (status.accepted, status.saved, status.failures, status.superseded, status.down).encode(env)
+    (status.accepted, status.saved, status.failures, status.leans_for, status.superseded, status.down).encode(env)
 }
 
 /// Where the mount stands among those of its tab, for the session that is opened `:again`. Known a moment after the
@@ -265,7 +265,9 @@ fn status_changed<'a>(env: Env<'a>, tag: &[u8], change: Change) -> Term<'a> {
     let tag = env.binary_to_term(tag).map(|(tag, _)| tag);
     let change = match change {
         Change::Saved { op } => (atoms::saved(), op).encode(env),
-        Change::Failed { kind, .. } => (atoms::failed(), error::kind(kind)).encode(env),
+        Change::Failed { kind, .. } | Change::RecoveredLost { kind } => {
+            (atoms::failed(), error::kind(kind)).encode(env)
+        }
     };
     (atoms::durable_stash_status(), tag, change).encode(env)
 }

@@ -329,6 +329,7 @@ impl Kept {
                     self.all_dirty();
                 }
             }
+            Change::RecoveredLost { .. } => self.all_dirty(),
         }
     }
 

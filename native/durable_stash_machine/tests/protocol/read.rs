@@ -3,7 +3,7 @@
 use durable_stash_machine::{Effect, Incident};
 
 use crate::commit::lab_with_a_document;
-use crate::lab::{Lab, slot};
+use crate::lab::{Lab, Live, slot};
 
 #[test]
 fn reads_that_arrive_while_a_get_is_in_flight_share_the_next_one() {
@@ -44,6 +44,38 @@ fn what_is_accepted_lies_on_top_of_what_is_stored() {
     let read = lab.read(&live);
     lab.serve_next(0);
     assert_eq!(lab.shown(0, read), "k=1 l=2");
+}
+
+#[test]
+fn an_answer_names_the_writes_of_others_in_it_that_are_not_saved() {
+    let (mut lab, live) = lab_with_a_document(1);
+    let tab = lab.mount(0, &slot("a", 1, "t2"));
+    let other = lab.mount(0, &slot("b", 1, "t3"));
+    let frozen = lab.stash(&live, &[("k", "1")]);
+    let put = lab.take_put(0);
+    let draft = lab.stash_tab(&tab, &[("d", "1")]);
+    lab.stash(&other, &[("k", "2")]);
+    let unsaved = |lab: &mut Lab, live: &Live| {
+        let read = lab.read(live);
+        lab.serve_next(0);
+        lab.answered(0, read).unwrap().as_ref().unwrap().unsaved.clone()
+    };
+    // Neither one's own, nor what another tab or another view keeps to itself.
+    assert_eq!(unsaved(&mut lab, &live), []);
+    assert_eq!(unsaved(&mut lab, &tab), [(live.claim, frozen)]);
+    let rejoined = lab.rejoin(0, &tab.slot);
+    assert_eq!(unsaved(&mut lab, &rejoined), [(live.claim, frozen), (tab.claim, draft)]);
+    let shared = lab.share(&other, &[("theme", "1")]);
+    assert_eq!(unsaved(&mut lab, &live), [(other.claim, shared)]);
+    // The store has the batch, although its answer is still to come.
+    lab.reach(&put);
+    assert_eq!(unsaved(&mut lab, &rejoined), [(tab.claim, draft), (other.claim, shared)]);
+    lab.settle();
+    assert_eq!(unsaved(&mut lab, &rejoined), []);
+    // What is emptied is shown, too.
+    let reset = lab.reset(&live);
+    let _on_its_way = lab.take_put(0);
+    assert_eq!(unsaved(&mut lab, &rejoined), [(live.claim, reset)]);
 }
 
 #[test]
