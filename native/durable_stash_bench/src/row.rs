@@ -14,15 +14,20 @@ pub(crate) struct Row {
     /// What of it was measured.
     pub(crate) what: String,
     /// Its unit; `x` for a ratio.
+    #[serde(default)]
     pub(crate) unit: String,
     /// One value a run.
+    #[serde(default)]
     pub(crate) runs: Vec<f64>,
     /// What the median is to be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) target: Option<Target>,
     /// For a plot: values over something, such as a latency's quantiles or memory over time.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) curve: Vec<(f64, f64)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) curve: Option<Curve>,
+    /// Why there is no figure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) absent: Option<Absent>,
 }
 
 /// A bound on the median.
@@ -33,10 +38,53 @@ pub(crate) enum Target {
     AtLeast(f64),
 }
 
+/// One line of one plot.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Curve {
+    pub(crate) plot: Plotted,
+    /// Its legend.
+    pub(crate) label: String,
+    pub(crate) points: Vec<(f64, f64)>,
+}
+
+/// The plots of `docs/performance.md`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Plotted {
+    /// Microseconds in the LiveView over the share of stashes.
+    Stash,
+    /// Microseconds from stash to saved over the share of writes.
+    Saved,
+    /// MiB over seconds.
+    Memory,
+    /// Microseconds over a number of sessions.
+    Sessions,
+    /// Bytes over a number of sessions.
+    SessionBytes,
+    /// Microseconds over a number of keys.
+    Keys,
+    /// Microseconds over bytes.
+    Bytes,
+}
+
+/// Why a row has no figure.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Absent {
+    /// The workload failed, and how.
+    Broke(String),
+    /// It was not tried, and why.
+    LeftOut(String),
+}
+
 impl Row {
     pub(crate) fn new(workload: &str, what: &str, unit: &str, runs: Vec<f64>) -> Self {
         let (workload, what, unit) = (workload.to_owned(), what.to_owned(), unit.to_owned());
-        Self { workload, what, unit, runs, target: None, curve: vec![] }
+        Self { workload, what, unit, runs, target: None, curve: None, absent: None }
+    }
+
+    pub(crate) fn absent(workload: &str, what: &str, why: Absent) -> Self {
+        Self { absent: Some(why), ..Self::new(workload, what, "", vec![]) }
     }
 
     pub(crate) fn at_most(self, bound: f64) -> Self {
@@ -47,8 +95,8 @@ impl Row {
         Self { target: Some(Target::AtLeast(bound)), ..self }
     }
 
-    pub(crate) fn with_curve(self, curve: Vec<(f64, f64)>) -> Self {
-        Self { curve, ..self }
+    pub(crate) fn with_curve(self, plot: Plotted, label: &str, points: Vec<(f64, f64)>) -> Self {
+        Self { curve: Some(Curve { plot, label: label.to_owned(), points }), ..self }
     }
 
     pub(crate) fn median(&self) -> f64 {
@@ -63,7 +111,7 @@ impl Row {
         sorted(&self.runs).last().copied().unwrap_or(f64::NAN)
     }
 
-    /// Whether the median keeps to the target; none without one.
+    /// Whether the median keeps to the target; none without one. A figure that is not a number keeps to none.
     pub(crate) fn holds(&self) -> Option<bool> {
         Some(match self.target? {
             Target::AtMost(bound) => self.median() <= bound,
@@ -84,6 +132,11 @@ pub(crate) fn quantile(sorted: &[f64], q: f64) -> f64 {
     sorted.get(rank.saturating_sub(1).min(sorted.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
 }
 
+/// The curve of a latency: value over share.
+pub(crate) fn distribution(sorted: &[f64]) -> Vec<(f64, f64)> {
+    (1..=99).map(|percent| f64::from(percent) / 100.0).map(|q| (q, quantile(sorted, q))).collect()
+}
+
 /// The file that rows are appended to.
 pub(crate) struct Figures(File);
 
@@ -94,7 +147,13 @@ impl Figures {
     }
 
     pub(crate) fn add(&mut self, row: Row) -> Result<(), String> {
-        eprintln!("  {}: {:.3} {} ({:.3} to {:.3})", row.what, row.median(), row.unit, row.min(), row.max());
+        match &row.absent {
+            Some(Absent::Broke(reason)) => eprintln!("  {}: broke: {reason}", row.what),
+            Some(Absent::LeftOut(reason)) => eprintln!("  {}: left out: {reason}", row.what),
+            None => {
+                eprintln!("  {}: {:.3} {} ({:.3} to {:.3})", row.what, row.median(), row.unit, row.min(), row.max())
+            }
+        }
         let line = serde_json::to_string(&row).map_err(|error| error.to_string())?;
         writeln!(self.0, "{line}").map_err(|error| error.to_string())
     }
@@ -109,4 +168,51 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Row>, String> {
             serde_json::from_str(&line).map_err(|error| format!("not a row: {line}: {error}"))
         })
         .collect()
+}
+
+/// All of a report in one document.
+pub(crate) fn write_json(rows: &[Row], quick: bool, machine: &str, path: &Path) -> Result<(), String> {
+    #[derive(Serialize)]
+    struct Document<'a> {
+        machine: &'a str,
+        quick: bool,
+        rows: &'a [Row],
+    }
+    let problem = |error: &dyn std::fmt::Display| format!("cannot write {}: {error}", path.display());
+    let mut text = serde_json::to_string_pretty(&Document { machine, quick, rows }).map_err(|error| problem(&error))?;
+    text.push('\n');
+    std::fs::write(path, text).map_err(|error| problem(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_of_the_runs_is_held_against_the_target() {
+        let row = Row::new("typing", "PUTs", "", vec![9.0, 1.0, 2.0]);
+        assert_eq!((row.min(), row.median(), row.max()), (1.0, 2.0, 9.0));
+        assert_eq!(row.holds(), None);
+        assert_eq!(row.clone().at_most(2.0).holds(), Some(true));
+        assert_eq!(row.clone().at_most(1.9).holds(), Some(false));
+        assert_eq!(row.clone().at_least(2.0).holds(), Some(true));
+        assert_eq!(row.at_least(2.1).holds(), Some(false));
+    }
+
+    #[test]
+    fn a_row_without_a_figure_keeps_to_no_target() {
+        let broken = Row::absent("herd", "the workload", Absent::Broke("killed".to_owned()));
+        assert_eq!(broken.clone().at_most(1.0).holds(), Some(false));
+        assert_eq!(broken.at_least(1.0).holds(), Some(false));
+    }
+
+    #[test]
+    fn quantiles_are_values_that_occurred() {
+        let values: Vec<f64> = (1..=100).map(f64::from).collect();
+        assert_eq!(quantile(&values, 0.5), 50.0);
+        assert_eq!(quantile(&values, 0.99), 99.0);
+        assert_eq!(quantile(&values, 1.0), 100.0);
+        assert_eq!(quantile(&[1.0, 2.0, 3.0], 0.5), 2.0);
+        assert!(quantile(&[], 0.5).is_nan());
+    }
 }

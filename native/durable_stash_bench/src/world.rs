@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use durable_stash_engine::backend::{self, MemoryStore};
 use durable_stash_engine::store::Store;
 use durable_stash_engine::{
-    Backend, Config, Engine, Handle, Json, Key, Mount, Open, S3Config, Secret, Slot, TabId, Unobserved, View, Vsn,
+    Backend, Config, DrainReport, Engine, Handle, Json, Key, Mount, Open, S3Config, Secret, Slot, TabId, Unobserved,
+    View, Vsn,
 };
 use tokio::runtime::Runtime;
 
@@ -62,9 +63,11 @@ impl World {
         Ok(Self { engine, raw, runtime, config, _server: server })
     }
 
-    /// Another engine on the same store, in place of this one: as after a restart, it knows nothing.
-    pub(crate) fn restart(&mut self) -> Result<(), String> {
+    /// Another engine on the same store, in place of this one: as after a restart, it knows nothing. Returns how long
+    /// the old one took to save what it held, and what became of that.
+    pub(crate) fn restart(&mut self) -> Result<(Duration, DrainReport), String> {
         let (sender, drained) = mpsc::channel();
+        let began = Instant::now();
         self.engine.drain(
             Duration::from_secs(60),
             Box::new(move |report| {
@@ -72,9 +75,10 @@ impl World {
                 let _ = sender.send(report);
             }),
         );
-        drained.recv().map_err(|_| "the engine did not drain".to_owned())?;
+        let report = drained.recv().map_err(|_| "the engine did not drain".to_owned())?;
+        let took = began.elapsed();
         self.engine = Self::start(&self.config, &self.runtime)?;
-        Ok(())
+        Ok((took, report))
     }
 
     fn start(config: &Config, runtime: &Runtime) -> Result<Engine, String> {
@@ -88,9 +92,15 @@ impl World {
     }
 }
 
+/// The one tab of a browser session.
 pub(crate) fn open(engine: &Engine, sid: &str) -> Result<Handle, String> {
-    let slot = Slot { view: View::new("Elixir.MyAppWeb.OrderLive"), vsn: Vsn(1), tab: TabId::new("a tab") };
-    let open = Open { sid, secrets: None, slot, mount: Mount::Fresh, epoch: None, stores_tab: false, minted: false };
+    open_tab(engine, sid, "a tab", false)
+}
+
+/// One tab of several. `minted`: the request that opens it has made the sid.
+pub(crate) fn open_tab(engine: &Engine, sid: &str, tab: &str, minted: bool) -> Result<Handle, String> {
+    let slot = Slot { view: View::new("Elixir.MyAppWeb.OrderLive"), vsn: Vsn(1), tab: TabId::new(tab) };
+    let open = Open { sid, secrets: None, slot, mount: Mount::Fresh, epoch: None, stores_tab: false, minted };
     engine.open(open).map_err(|error| error.to_string())
 }
 
@@ -111,6 +121,18 @@ pub(crate) async fn saved(handle: &Handle) -> Result<(), String> {
     let (sender, answer) = tokio::sync::oneshot::channel();
     handle.flush(Box::new(move |result| drop(sender.send(result))));
     answer.await.map_err(|_| "the engine is gone".to_owned())?.map_err(|error| error.to_string())
+}
+
+/// What a LiveView gets back of one key.
+pub(crate) fn recovered(handle: &Handle, key: &str) -> Result<Option<String>, String> {
+    let (sender, answer) = mpsc::channel();
+    handle.recover(Box::new(move |outcome| drop(sender.send(outcome))));
+    let read = answer.recv().map_err(|_| "the engine is gone".to_owned())?.map_err(|error| error.to_string())?;
+    let value = |found: durable_stash_engine::Found| {
+        let entry = found.session.into_iter().find(|(name, _)| name.as_str() == key);
+        entry.map(|(_, json)| json.as_str().to_owned())
+    };
+    Ok(read.found.and_then(value))
 }
 
 /// Waits at most a minute for what comes by itself.

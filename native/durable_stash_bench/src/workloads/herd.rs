@@ -1,54 +1,64 @@
 //! Ten thousand sessions recover from an engine that was just restarted.
 
-use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use durable_stash_engine::Handle;
 use durable_stash_engine::store::{ObjectName, Store};
 use durable_stash_machine::GetOutcome;
 use tokio::sync::Semaphore;
 
-use crate::measure::{RUNS, bytes_since, region, seconds};
-use crate::row::{Figures, Row};
-use crate::world::{Kind, World, flush, open, stash};
+use crate::measure::{MIB, Watch, peak, seconds, thinned};
+use crate::row::{Figures, Plotted, Row};
+use crate::workloads::Scale;
+use crate::world::{World, flush, open, stash};
 
-pub(crate) fn herd(server: &Path, figures: &mut Figures) -> Result<(), String> {
-    let mut world = World::new(&Kind::S3 { server, latency: Duration::from_millis(5) }, |config| {
+pub(crate) fn herd(scale: &Scale, figures: &mut Figures) -> Result<(), String> {
+    let sessions = scale.of(10_000, 500);
+    let mut world = World::new(&scale.s3(5), |config| {
         // A herd may wait longer than a mount does: what is measured is the rate.
         config.policy.recover_timeout_ms = 60_000;
     })?;
-    for n in 0..SESSIONS {
+    for n in 0..sessions {
         let handle = open(&world.engine, &sid(n))?;
         stash(&handle, "draft", &format!("\"{n:0150}\""))?;
-        if n % 1_000 == 999 {
+        if n % 100 == 99 {
             flush(&handle)?;
         }
     }
     let (mut ours, mut raw, mut ratios, mut memory, mut failed) = (vec![], vec![], vec![], vec![], vec![]);
-    for _run in 0..RUNS {
+    let mut curve = vec![];
+    for run in 0..scale.runs() {
         world.restart()?;
         let names = world.runtime.block_on(names(&world.raw))?;
-        let region = region();
+        if names.len() < sessions {
+            return Err(format!("only {} of {sessions} documents are stored", names.len()));
+        }
+        // Each goes first by turns.
+        if run % 2 == 1 {
+            raw.push(rate_of_gets(&world, names.clone())?);
+        }
+        let watch = Watch::begin();
         let began = Instant::now();
-        let handles: Vec<Handle> = (0..SESSIONS).map(|n| open(&world.engine, &sid(n))).collect::<Result<_, _>>()?;
+        let handles: Vec<Handle> = (0..sessions).map(|n| open(&world.engine, &sid(n))).collect::<Result<_, _>>()?;
         failed.push(world.runtime.block_on(recover(&handles)) as f64);
-        ours.push(SESSIONS as f64 / seconds(began));
-        memory.push(bytes_since(&region) / (1024.0 * 1024.0));
+        ours.push(sessions as f64 / seconds(began));
+        let samples = watch.end()?;
+        memory.push(peak(&samples) / MIB);
+        curve = thinned(&samples);
         drop(handles);
-
-        let count = names.len();
-        let began = Instant::now();
-        world.runtime.block_on(get_all(&world.raw, names))?;
-        raw.push(count as f64 / seconds(began));
-        ratios.push(ours[ours.len() - 1] / raw[raw.len() - 1]);
+        if run % 2 == 0 {
+            raw.push(rate_of_gets(&world, names)?);
+        }
+        ratios.push(ours[run] / raw[run]);
     }
-    let name = "herd of 10,000 sessions, GET of 5 ms";
-    figures.add(Row::new(name, "recoveries a second", "1/s", ours))?;
-    figures.add(Row::new(name, "raw GETs a second", "1/s", raw))?;
-    figures.add(Row::new(name, "recoveries / raw", "x", ratios).at_least(0.8))?;
-    figures.add(Row::new(name, "failed recoveries", "", failed).at_most(0.0))?;
-    figures.add(Row::new(name, "memory above the start", "MiB", memory).at_most(64.0))
+    let name = format!("herd of {sessions} sessions, GET of 5 ms");
+    figures.add(Row::new(&name, "recoveries a second", "1/s", ours))?;
+    figures.add(Row::new(&name, "raw GETs a second", "1/s", raw))?;
+    figures.add(Row::new(&name, "recoveries / raw", "x", ratios).at_least(0.8))?;
+    figures.add(Row::new(&name, "failed recoveries", "", failed).at_most(0.0))?;
+    let row = Row::new(&name, "most memory above the start", "MiB", memory).at_most(64.0);
+    figures.add(row.with_curve(Plotted::Memory, &format!("{sessions} sessions recover"), curve))
 }
 
 /// How many did not get back what was stored.
@@ -62,11 +72,21 @@ async fn recover(handles: &[Handle]) -> usize {
         })
         .collect();
     let mut failed = 0;
-    for answer in answers {
-        let found = matches!(answer.await, Ok(Ok(read)) if read.found.is_some());
+    for (n, answer) in answers.into_iter().enumerate() {
+        let expected = format!("\"{n:0150}\"");
+        let found = matches!(answer.await, Ok(Ok(read)) if read.found.as_ref().is_some_and(|found| {
+            found.session.iter().any(|(key, json)| key.as_str() == "draft" && json.as_str() == expected)
+        }));
         failed += usize::from(!found);
     }
     failed
+}
+
+fn rate_of_gets(world: &World, names: Vec<ObjectName>) -> Result<f64, String> {
+    let count = names.len() as f64;
+    let began = Instant::now();
+    world.runtime.block_on(get_all(&world.raw, names))?;
+    Ok(count / seconds(began))
 }
 
 async fn get_all(store: &Arc<dyn Store>, names: Vec<ObjectName>) -> Result<(), String> {
@@ -88,7 +108,8 @@ async fn get_all(store: &Arc<dyn Store>, names: Vec<ObjectName>) -> Result<(), S
     Ok(())
 }
 
-async fn names(store: &Arc<dyn Store>) -> Result<Vec<ObjectName>, String> {
+/// Of all documents.
+pub(super) async fn names(store: &Arc<dyn Store>) -> Result<Vec<ObjectName>, String> {
     let (mut names, mut cursor) = (vec![], None);
     loop {
         let page = store.list(cursor.as_ref(), 1_000).await.map_err(|error| error.to_string())?;
@@ -104,5 +125,5 @@ fn sid(n: usize) -> String {
     format!("visitor {n}")
 }
 
-const SESSIONS: usize = 10_000;
+/// As many as the engine allows itself by default.
 const IN_FLIGHT: usize = 128;
