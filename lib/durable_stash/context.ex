@@ -54,8 +54,6 @@ defmodule DurableStash.Context do
     topic: nil,
     # Per pushed key, the turn of the write that its present term comes from.
     turns: %{},
-    # A reset that is not known to be saved: `:unsent`, or the number of its write.
-    reset: nil,
     # Why the last write was not accepted.
     error: nil,
     superseded?: false
@@ -81,7 +79,6 @@ defmodule DurableStash.Context do
           look: reference() | nil,
           topic: binary() | nil,
           turns: %{atom() => pos_integer()},
-          reset: nil | :unsent | pos_integer(),
           error: Error.t() | nil,
           superseded?: boolean()
         }
@@ -259,8 +256,7 @@ defmodule DurableStash.Context do
 
   defp opened(context, session) do
     Host.keep(%{context | session: session})
-    reset = if context.reset != nil, do: :unsent
-    %{context | session: session, kept: %{}, standing: %Standing{}, reset: reset}
+    %{context | session: session, kept: %{}, standing: Standing.inherited(context)}
   end
 
   defp watch(%{options: %{status: nil}} = context), do: context

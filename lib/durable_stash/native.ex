@@ -120,7 +120,8 @@ defmodule DurableStash.Native do
 
   @spec session_status(session()) ::
           {accepted :: non_neg_integer(), saved :: non_neg_integer(), failures :: non_neg_integer(),
-           leans_for :: nil | non_neg_integer(), superseded? :: boolean(), down? :: boolean()}
+           reset :: :saved | :open | :failed, leans_for :: nil | non_neg_integer(), superseded? :: boolean(),
+           down? :: boolean()}
   def session_status(_session), do: not_loaded()
 
   @spec session_epoch(session()) :: non_neg_integer() | nil

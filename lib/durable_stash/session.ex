@@ -133,7 +133,7 @@ defmodule DurableStash.Session do
   end
 
   @doc """
-  What has become of this handle's writes, and for how long (ms) it has leaned on others' that it recovered unsaved. Reads atomics.
+  What has become of this handle's writes and of its last reset, and for how long (ms) it has leaned on others' that it recovered unsaved. Reads atomics.
   """
   @spec status(t()) ::
           {:ok,
@@ -141,6 +141,7 @@ defmodule DurableStash.Session do
              accepted: non_neg_integer(),
              saved: non_neg_integer(),
              failures: non_neg_integer(),
+             reset: :saved | :open | :failed,
              leans_for: nil | non_neg_integer(),
              superseded?: boolean(),
              down?: boolean()
@@ -148,13 +149,14 @@ defmodule DurableStash.Session do
           | {:error, Error.t()}
   def status(%__MODULE__{resource: resource}) do
     Boundary.call(fn ->
-      {accepted, saved, failures, leans_for, superseded?, down?} = Native.session_status(resource)
+      {accepted, saved, failures, reset, leans_for, superseded?, down?} = Native.session_status(resource)
 
       {:ok,
        %{
          accepted: accepted,
          saved: saved,
          failures: failures,
+         reset: reset,
          leans_for: leans_for,
          superseded?: superseded?,
          down?: down?

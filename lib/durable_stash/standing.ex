@@ -11,11 +11,19 @@ defmodule DurableStash.Standing do
 
   # The number of a write, and when the engine took it (monotonic ms).
   @type sent :: {op :: pos_integer(), at :: integer()}
-  @type t :: %__MODULE__{failures: non_neg_integer(), oldest: sent() | nil, latest: sent() | nil}
+  @type t :: %__MODULE__{
+          failures: non_neg_integer(),
+          owed: nil | :state | :reset,
+          oldest: sent() | nil,
+          latest: sent() | nil
+        }
 
   defstruct [
-    # As many failed writes of the handle have been answered by sending everything again.
+    # As many failures of the handle were noticed.
     failures: 0,
+    # What is to be done for them: to send the whole state again, or first to empty what is stored. It is owed until the engine
+    # takes a write that does it, so nothing that is saved meanwhile hides a failure.
+    owed: nil,
     # The write that has been unsaved the longest, as far as is known, and the last one. None where there was none.
     oldest: nil,
     latest: nil
@@ -29,7 +37,7 @@ defmodule DurableStash.Standing do
   @spec of(Context.t()) :: :saved | {:saving, age :: non_neg_integer()} | :unsaved
   def of(context) do
     cond do
-      context.error != nil or context.reset == :unsent or context.refused != %{} -> :unsaved
+      context.error != nil or context.standing.owed != nil or context.refused != %{} -> :unsaved
       context.session == nil -> :saved
       true -> of(context, Session.status(context.session))
     end
@@ -44,30 +52,49 @@ defmodule DurableStash.Standing do
     %{context | standing: %{standing | oldest: standing.oldest || sent, latest: sent}}
   end
 
-  @doc "Takes in what the handle says. After a failed write everything is sent again."
+  @doc "Takes in what the handle says. After a failure everything is sent again."
   @spec settle(Context.t(), map()) :: Context.t()
   def settle(%{standing: standing} = context, %{failures: failures} = status) when failures > standing.failures do
     Telemetry.unsaved(context, failures - standing.failures)
-    reset = if is_integer(context.reset) and context.reset > status.saved, do: :unsent, else: context.reset
-    %{context | kept: %{}, standing: %__MODULE__{failures: failures}, reset: reset}
+    owed = if standing.owed == :reset or status.reset == :failed, do: :reset, else: :state
+    %{context | kept: %{}, standing: %__MODULE__{failures: failures, owed: owed}}
   end
 
-  def settle(%{standing: standing, reset: reset} = context, %{saved: saved}) do
+  def settle(%{standing: standing} = context, %{saved: saved}) do
     oldest = if unsaved?(standing.oldest, saved), do: standing.oldest
-    reset = if is_integer(reset) and reset <= saved, do: nil, else: reset
-    %{context | standing: %{standing | oldest: oldest}, reset: reset}
+    %{context | standing: %{standing | oldest: oldest}}
   end
+
+  @doc "The standing of a handle that is opened in the place of the context's: what that one has not saved is owed."
+  @spec inherited(Context.t()) :: t()
+  def inherited(%{session: nil, standing: standing}), do: standing
+
+  def inherited(%{standing: standing} = context) do
+    case Session.status(context.session) do
+      {:ok, %{reset: reset}} when reset != :saved -> %__MODULE__{owed: :reset}
+      {:ok, status} -> %__MODULE__{owed: standing.owed || if(saved?(standing, status), do: nil, else: :state)}
+      {:error, _error} -> %__MODULE__{owed: standing.owed || :state}
+    end
+  end
+
+  @doc "The context owes this, or nothing any more."
+  @spec owes(Context.t(), nil | :state | :reset) :: Context.t()
+  def owes(%{standing: standing} = context, owed), do: %{context | standing: %{standing | owed: owed}}
 
   defp of(context, {:ok, status}) do
     cond do
       status.superseded? or status.failures > context.standing.failures -> :unsaved
-      status.accepted <= status.saved and status.leans_for == nil -> :saved
+      saved?(context.standing, status) -> :saved
       status.down? or not Session.current?(context.session) -> :unsaved
       true -> saving(max(age(context.standing, status.saved), status.leans_for || 0))
     end
   end
 
   defp of(_context, {:error, _error}), do: :unsaved
+
+  defp saved?(standing, status) do
+    status.accepted <= status.saved and status.leans_for == nil and status.failures <= standing.failures
+  end
 
   defp saving(age) when age >= @late, do: :unsaved
   defp saving(age), do: {:saving, age}

@@ -39,10 +39,10 @@ defmodule DurableStash.Write do
   def reset(%Context{} = context) do
     Telemetry.span(:reset, context, fn ->
       with {:ok, ready} <- Context.ready(context),
-           {:ok, context} <- send_reset(Context.found(%{ready | reset: :unsent})) do
-        {{:written, %{context | error: nil}}, %{}, %{result: :accepted}}
+           {:ok, context} <- send_reset(Context.found(Standing.owes(ready, :reset))) do
+        {{:written, Standing.owes(%{context | error: nil}, nil)}, %{}, %{result: :accepted}}
       else
-        {:error, error, context} -> not_accepted(error, Context.found(%{context | reset: :unsent}))
+        {:error, error, context} -> not_accepted(error, Context.found(Standing.owes(context, :reset)))
       end
     end)
   end
@@ -55,9 +55,11 @@ defmodule DurableStash.Write do
   def flush(%Context{refused: refused}, _timeout) when refused != %{},
     do: {:error, refused |> Map.values() |> hd()}
 
+  def flush(%Context{standing: %{owed: owed}}, _timeout) when owed != nil, do: {:error, given_up()}
   def flush(%Context{session: nil}, _timeout), do: :ok
+  def flush(%Context{} = context, timeout), do: await_saved(context, timeout)
 
-  def flush(%Context{session: session} = context, timeout) do
+  defp await_saved(%Context{session: session} = context, timeout) do
     with :ok <- Session.flush(session, timeout),
          {:ok, status} <- Session.status(session) do
       # The engine takes a write that was saved after a failure for the answer to it. Where the failure came between our
@@ -72,8 +74,8 @@ defmodule DurableStash.Write do
   end
 
   # Where nothing differs from what was accepted, nothing is owed, whatever went wrong before.
-  defp send_changed(context, %Context{reset: reset} = ready, [[], [], []]) when reset != :unsent do
-    ready = if ready.error == nil, do: ready, else: %{ready | error: nil}
+  defp send_changed(context, %Context{standing: %{owed: owed}} = ready, [[], [], []]) when owed != :reset do
+    ready = if ready.error == nil and owed == nil, do: ready, else: Standing.owes(%{ready | error: nil}, nil)
     if ready == context, do: :unchanged, else: {:written, ready}
   end
 
@@ -95,9 +97,9 @@ defmodule DurableStash.Write do
   end
 
   # A reset that failed, or was not taken, comes before what was stashed after it.
-  defp send_reset(%Context{reset: :unsent} = context) do
+  defp send_reset(%Context{standing: %{owed: :reset}} = context) do
     case Session.reset(context.session) do
-      {:ok, op} -> {:ok, Standing.sent(%{context | reset: op, kept: %{}, refused: %{}}, op)}
+      {:ok, op} -> {:ok, Standing.sent(Standing.owes(%{context | kept: %{}, refused: %{}}, :state), op)}
       {:error, error} -> Context.failed(context, error)
     end
   end
@@ -112,7 +114,7 @@ defmodule DurableStash.Write do
         refused = refused(sent, refusals)
         report(context, refused)
         discreet = Map.new(refused, fn {key, error} -> {key, Error.discreet(error)} end)
-        context = Context.accepted(context, sent, discreet)
+        context = context |> Context.accepted(sent, discreet) |> Standing.owes(nil)
         {:ok, Peers.tell(context, Keyword.drop(sent, Map.keys(refused))), refused}
 
       {:error, error} ->
@@ -143,7 +145,7 @@ defmodule DurableStash.Write do
   defp await(%Context{options: %{durability: :async}}), do: :ok
 
   defp await(%Context{options: %{durability: :await}} = context) do
-    with {:error, error} <- Session.flush(context.session, @await_timeout),
+    with {:error, error} <- await_saved(context, @await_timeout),
          do: {:error, error, context}
   end
 

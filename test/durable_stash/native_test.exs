@@ -185,7 +185,7 @@ defmodule DurableStash.NativeTest do
                Native.session_stash(session, [{"a", %{n: big}}, {"b", nil}], [{"c", [1.5]}], [])
 
       assert flush(session) == :ok
-      assert {1, 1, 0, nil, false, false} = Native.session_status(session)
+      assert {1, 1, 0, :saved, nil, false, false} = Native.session_status(session)
 
       expected_session = [{"a", %{"n" => big}}, {"b", nil}]
       assert {:ok, found} = recover(open(engine, mount: :rejoin))
@@ -248,7 +248,7 @@ defmodule DurableStash.NativeTest do
       assert Native.session_stash(session, [], [], []) == {:ok, 0, []}
       assert {:ok, 0, [{"a", :invalid_value, _}]} = Native.session_stash(session, [{"a", {}}], [], [])
       assert Native.session_flush(session, id()) == :saved
-      assert {0, 0, 0, nil, false, false} = Native.session_status(session)
+      assert {0, 0, 0, :saved, nil, false, false} = Native.session_status(session)
     end
 
     test "that is large is for a dirty scheduler, and leaves nothing behind on a normal one", %{
@@ -257,7 +257,7 @@ defmodule DurableStash.NativeTest do
       session = open(engine)
       large = Enum.to_list(1..50_000)
       assert Native.session_stash(session, [{"small", 1}, {"large", large}], [], []) == :large
-      assert {0, 0, 0, nil, false, false} = Native.session_status(session)
+      assert {0, 0, 0, :saved, nil, false, false} = Native.session_status(session)
 
       assert {:ok, 1, []} =
                Native.session_stash_dirty(session, [{"small", 1}, {"large", large}], [], [])
@@ -303,7 +303,7 @@ defmodule DurableStash.NativeTest do
       {:ok, 1, []} = stash(new, [{"k", 2}])
       assert flush(new) == :ok
       assert {:error, {:superseded, _}} = stash(old, [{"k", 3}])
-      assert {_, _, _, _, true, _} = Native.session_status(old)
+      assert {_, _, _, _, _, true, _} = Native.session_status(old)
     end
   end
 
@@ -395,7 +395,7 @@ defmodule DurableStash.NativeTest do
       assert {:error, {:engine_down, _}} = recover(session)
       assert {:error, {:engine_down, _}} = Native.session_open(engine, claim([]))
       assert {:error, {:engine_down, _}} = forget(engine, "sid 1")
-      assert {1, 1, 0, nil, false, true} = Native.session_status(session)
+      assert {1, 1, 0, :saved, nil, false, true} = Native.session_status(session)
       assert %{} = Native.engine_stats(engine)
       assert {_, _} = Native.engine_health(engine)
     end

@@ -186,8 +186,9 @@ defmodule DurableStash.NativeCall do
   def documented?(:session_reset, {:ok, op}), do: op in 1..@u64
   def documented?(:session_flush, :saved), do: true
 
-  def documented?(:session_status, {accepted, saved, failures, leans_for, superseded?, down?}) do
-    accepted >= saved and failures >= 0 and (leans_for == nil or leans_for in 0..@u64) and is_boolean(superseded?) and
+  def documented?(:session_status, {accepted, saved, failures, reset, leans_for, superseded?, down?}) do
+    accepted >= saved and failures >= 0 and reset in [:saved, :open, :failed] and
+      (leans_for == nil or leans_for in 0..@u64) and is_boolean(superseded?) and
       is_boolean(down?)
   end
 

@@ -56,12 +56,27 @@ pub struct Status {
     /// How many times writes failed or were given up, its own or those that it leans on. Whoever sees it rise sends its
     /// whole state again.
     pub failures: u64,
+    /// What became of its last reset.
+    pub reset: Reset,
     /// For how long (ms) it has leaned on other LiveViews' writes, which it recovered and which are not saved yet.
     pub leans_for: Option<u64>,
     /// The tab has mounted again: this handle changes nothing any more.
     pub superseded: bool,
     /// The engine is stopped or has lost this session: open another handle.
     pub down: bool,
+}
+
+/// What became of a handle's last reset. Whoever sees that it failed resets again, before it sends its state: what came
+/// after the failed one and is saved did not empty anything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reset {
+    /// It is saved, or there was none.
+    #[default]
+    Saved,
+    /// It has no outcome yet.
+    Open,
+    /// It failed, or its outcome is not known.
+    Failed,
 }
 
 /// One LiveView's hold on its session. Dropping it gives the tab up; what was accepted is saved all the same.
@@ -108,7 +123,7 @@ impl Handle {
         let bytes = all().map(|(key, json)| entry_bytes(key) + json.as_str().len()).sum();
         let (claim, slot) = (self.state.claim, self.slot.clone());
         let Values { session, tab, shared } = values;
-        self.accept(bytes, move |op| Command::Merge { claim, slot, op, session, tab, shared, defaults })
+        self.accept(bytes, false, move |op| Command::Merge { claim, slot, op, session, tab, shared, defaults })
     }
 
     /// Accepts that these keys are removed. Errors as [`Handle::stash`].
@@ -118,13 +133,13 @@ impl Handle {
         }
         let bytes = session.iter().chain(&tab).map(entry_bytes).sum();
         let (claim, slot) = (self.state.claim, self.slot.clone());
-        self.accept(bytes, move |op| Command::Drop { claim, slot, op, session, tab })
+        self.accept(bytes, false, move |op| Command::Drop { claim, slot, op, session, tab })
     }
 
     /// Accepts that this view's slice and this tab become empty. Errors as [`Handle::stash`].
     pub fn reset(&self) -> Result<u64, Error> {
         let (claim, slot) = (self.state.claim, self.slot.clone());
-        self.accept(OP_OVERHEAD, move |op| Command::Reset { claim, slot, op })
+        self.accept(OP_OVERHEAD, true, move |op| Command::Reset { claim, slot, op })
     }
 
     /// Asks what is stored for this view and tab.
@@ -177,7 +192,7 @@ impl Handle {
         self.cell.key().tag()
     }
 
-    fn accept(&self, bytes: usize, command: impl FnOnce(u64) -> Command) -> Result<u64, Error> {
+    fn accept(&self, bytes: usize, resets: bool, command: impl FnOnce(u64) -> Command) -> Result<u64, Error> {
         let shared = &self.shared;
         if self.status().down {
             return Err(Failure::SessionDown.into());
@@ -197,7 +212,7 @@ impl Handle {
             let (unsaved, limit) = (shared.budget.taken(), shared.budget.limit());
             return Err(Failure::Overloaded { unsaved, limit }.into());
         };
-        let (op, wake) = self.state.accept(|op| {
+        let (op, wake) = self.state.accept(resets, |op| {
             let input = Input::Write { handle: self.state.clone(), command: command(op), share };
             let (wake, turn) = shared.registry.send_in_turn(&self.cell, input)?;
             self.state.take_turn(turn);

@@ -58,7 +58,7 @@ pub use durable_stash_machine::{
 pub use engine::{DrainReport, Engine, Mount, Open, Overrides};
 pub use error::Error;
 pub use gate::{Health, HealthState};
-pub use handle::{Change, Handle, Reply, Status, Watcher};
+pub use handle::{Change, Handle, Reply, Reset, Status, Watcher};
 pub use observer::{EngineEvent, Observer, Unobserved};
 pub use session_key::Secret;
 pub use stats::Stats;

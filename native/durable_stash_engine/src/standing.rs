@@ -8,8 +8,8 @@ use durable_stash_machine::{ClaimId, ErrorKind, Outcome};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::error::{Error, Failure};
-use crate::handle::{Change, Status, Watcher};
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::Release};
+use crate::handle::{Change, Reset, Status, Watcher};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 use crate::ticket::Ticket;
 
 /// A handle as its session's driver sees it.
@@ -18,7 +18,10 @@ pub(crate) struct HandleState {
     // What `status` reads; written under `inner` only.
     accepted: AtomicU64,
     saved: AtomicU64,
+    /// Counted after `reset_failed` is set: whoever sees the failure sees whether it was a reset's.
     failures: AtomicU64,
+    reset_open: AtomicBool,
+    reset_failed: AtomicBool,
     /// Since when (monotonic ms) it leans on writes of others; `NEVER` if it does not.
     leans_since: AtomicU64,
     superseded: AtomicBool,
@@ -39,6 +42,8 @@ struct Inner {
     settled: u64,
     /// Writes above `settled` that were rejected on their own.
     rejected: BTreeSet<u64>,
+    /// The last reset, while it is open.
+    reset: Option<u64>,
     /// How many recoveries showed it what is not saved yet.
     leaning: usize,
     failed: Option<Failed>,
@@ -84,6 +89,8 @@ impl HandleState {
             accepted: AtomicU64::new(0),
             saved: AtomicU64::new(0),
             failures: AtomicU64::new(0),
+            reset_open: AtomicBool::new(false),
+            reset_failed: AtomicBool::new(false),
             leans_since: AtomicU64::new(NEVER),
             superseded: AtomicBool::new(false),
             down: AtomicBool::new(false),
@@ -112,25 +119,46 @@ impl HandleState {
 
     /// Reads atomics, takes no lock. `now` is the monotonic time in ms.
     pub(crate) fn status(&self, now: impl FnOnce() -> u64) -> Status {
-        let leans_since = self.leans_since.load(Relaxed);
+        // First of all: what stands in the way of "saved" is taken away after the failure is counted.
+        let leans_since = self.leans_since.load(Acquire);
+        let (accepted, saved) = (self.accepted.load(Acquire), self.saved.load(Acquire));
+        let failures = self.failures.load(Acquire);
         Status {
-            accepted: self.accepted.load(Relaxed),
-            saved: self.saved.load(Relaxed),
-            failures: self.failures.load(Relaxed),
+            accepted,
+            saved,
+            failures,
+            reset: self.reset(),
             leans_for: (leans_since != NEVER).then(|| now().saturating_sub(leans_since)),
             superseded: self.superseded.load(Relaxed),
             down: self.down.load(Relaxed),
         }
     }
 
+    fn reset(&self) -> Reset {
+        match (self.reset_failed.load(Relaxed), self.reset_open.load(Relaxed)) {
+            (true, _) => Reset::Failed,
+            (false, true) => Reset::Open,
+            (false, false) => Reset::Saved,
+        }
+    }
+
     /// Numbers the next write and has it sent. The lock is held over both: writes reach the session in the order of
     /// their numbers, and none is settled before it counts as accepted. `send` must start no driver: one that cannot
     /// run ends at once, and comes back here.
-    pub(crate) fn accept<T>(&self, send: impl FnOnce(u64) -> Result<T, Failure>) -> Result<(u64, T), Failure> {
+    pub(crate) fn accept<T>(
+        &self,
+        resets: bool,
+        send: impl FnOnce(u64) -> Result<T, Failure>,
+    ) -> Result<(u64, T), Failure> {
         let mut inner = self.inner.lock();
         let op = inner.accepted + 1;
         let sent = send(op)?;
         inner.accepted = op;
+        if resets {
+            inner.reset = Some(op);
+            self.reset_open.store(true, Relaxed);
+            self.reset_failed.store(false, Relaxed);
+        }
         self.accepted.store(op, Release);
         Ok((op, sent))
     }
@@ -152,8 +180,8 @@ impl HandleState {
     /// What it was shown once is not saved: its owner has to send everything again, even if its own writes since are.
     pub(crate) fn fall(&self, error: Error) {
         let mut inner = self.inner.lock();
-        self.lean_less(&mut inner);
         let mut done = self.fail(&mut inner, error, None, false);
+        self.lean_less(&mut inner);
         done.answer(&mut inner.waiters, |_| true);
         drop(inner);
         done.tell();
@@ -162,7 +190,7 @@ impl HandleState {
     fn lean_less(&self, inner: &mut Inner) {
         inner.leaning -= 1;
         if inner.leaning == 0 {
-            self.leans_since.store(NEVER, Relaxed);
+            self.leans_since.store(NEVER, Release);
         }
     }
 
@@ -256,6 +284,9 @@ impl HandleState {
         let count = inner.settle_up_to(op);
         inner.saved = inner.saved.max(op);
         self.saved.store(inner.saved, Release);
+        if inner.reset.take_if(|reset| *reset <= op).is_some() {
+            self.reset_open.store(false, Relaxed);
+        }
         if inner.failed.as_ref().is_some_and(|failed| failed.before < op) {
             inner.failed = None;
         }
@@ -294,7 +325,11 @@ impl HandleState {
 
     /// `ops` of its own, or none of them but what it leans on.
     fn fail(&self, inner: &mut Inner, error: Error, ops: Option<RangeInclusive<u64>>, certain: bool) -> Done {
-        self.failures.fetch_add(1, Relaxed);
+        if inner.reset.take_if(|reset| ops.as_ref().is_some_and(|ops| ops.contains(reset))).is_some() {
+            self.reset_failed.store(true, Relaxed);
+            self.reset_open.store(false, Relaxed);
+        }
+        self.failures.fetch_add(1, Release);
         inner.failed = Some(Failed { before: inner.accepted, error: error.clone() });
         let change = match ops.map(RangeInclusive::into_inner) {
             Some((first, last)) => Change::Failed { kind: error.kind, first, last, certain },
@@ -359,7 +394,7 @@ mod tests {
 
     fn accept(state: &HandleState, count: u64) {
         while state.status(|| 0).accepted < count {
-            state.accept(|_| Ok(())).unwrap();
+            state.accept(false, |_| Ok(())).unwrap();
         }
     }
 
@@ -411,6 +446,31 @@ mod tests {
         assert_eq!(state.settle(3, SAVED), 1);
         flush(&state, &answers);
         assert_eq!(*answers.lock(), [Err(ErrorKind::Unavailable), Ok(()), Ok(())]);
+    }
+
+    #[test]
+    fn a_reset_that_failed_stays_so_whatever_is_saved_later_until_there_is_another() {
+        let state = accepted(1);
+        let reset = || state.accept(true, |_| Ok(())).unwrap().0;
+        let what_became = || state.status(|| 0).reset;
+        assert_eq!(what_became(), Reset::Saved);
+        let first = reset();
+        accept(&state, 3);
+        assert_eq!(what_became(), Reset::Open);
+        assert_eq!(state.settle(first, Outcome::Failed(ErrorKind::Unavailable)), 2);
+        assert_eq!(what_became(), Reset::Failed);
+        assert_eq!(state.settle(3, SAVED), 1);
+        assert_eq!(what_became(), Reset::Failed);
+        let second = reset();
+        assert_eq!(what_became(), Reset::Open);
+        accept(&state, 5);
+        assert_eq!(state.reject(5, ErrorKind::TooLarge), 1);
+        assert_eq!(what_became(), Reset::Open, "it was another write that failed");
+        assert_eq!(state.settle(second, SAVED), 1);
+        assert_eq!(what_became(), Reset::Saved);
+        reset();
+        state.go_down(Failure::EngineDown);
+        assert_eq!(what_became(), Reset::Failed);
     }
 
     #[test]

@@ -8,6 +8,7 @@ rustler::atoms! {
     default,
     saved,
     failed,
+    open,
     not_found,
     durable_stash,
     durable_stash_events,

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use durable_stash_engine::{Change, Error, Handle, Json, Key, Mount, Open, ReadAnswer, Slot, TabId, Values, View, Vsn};
+use durable_stash_engine::{
+    Change, Error, Handle, Json, Key, Mount, Open, ReadAnswer, Reset, Slot, Status, TabId, Values, View, Vsn,
+};
 use parking_lot::Mutex;
 use rustler::schedule::consume_timeslice;
 use rustler::{Atom, Binary, Encoder, Env, LocalPid, NifResult, Resource, ResourceArc, Term};
@@ -111,8 +113,13 @@ fn session_flush<'a>(env: Env<'a>, session: ResourceArc<SessionResource>, id: u6
 #[rustler::nif]
 fn session_status<'a>(env: Env<'a>, session: ResourceArc<SessionResource>) -> Term<'a> {
     fault_hook::pass("session_status");
-    let status = session.handle.status();
-    (status.accepted, status.saved, status.failures, status.leans_for, status.superseded, status.down).encode(env)
+    let Status { accepted, saved, failures, reset, leans_for, superseded, down } = session.handle.status();
+    let reset = match reset {
+        Reset::Saved => atoms::saved(),
+        Reset::Open => atoms::open(),
+        Reset::Failed => atoms::failed(),
+    };
+    (accepted, saved, failures, reset, leans_for, superseded, down).encode(env)
 }
 
 /// Where the mount stands among those of its tab, for the session that is opened `:again`. Known a moment after the
