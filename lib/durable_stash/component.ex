@@ -68,6 +68,7 @@ defmodule DurableStash.Component do
     else
       options = Options.component!(component.__durable_stash__())
       context = Context.of_component(options, socket, component, id!(socket, component), host!(socket, component))
+      if context.session, do: Host.keep(context)
 
       socket
       |> Context.put(context)

@@ -30,11 +30,14 @@ defmodule DurableStash.Context do
     :host,
     # The sid was minted in this very request: nothing can be stored under it.
     :minted?,
-    # When it mounted, in ms since the epoch: a handle that is opened later stands behind every mount since.
+    # When it mounted, in ms since the epoch, on the engine's clock: a handle that is opened later, as a component's may be, stands
+    # with this mount, and behind every one since.
     :mounted_at,
     component?: false,
     # The mount is not over: a handle that is opened now takes the tab.
     mounting?: true,
+    # How the first handle is opened once the mount is over: `:late_fresh` empties the tab of what is older than the mount.
+    late: :late,
     # The handle. None before the first use at a dead mount, and while there is no engine.
     session: nil,
     # Per key, the term that the engine accepted, or refused for good. Only a term that is not this one is sent.
@@ -70,6 +73,7 @@ defmodule DurableStash.Context do
           minted?: boolean(),
           mounted_at: non_neg_integer(),
           mounting?: boolean(),
+          late: :late | :late_fresh,
           session: Session.t() | nil,
           kept: Delta.kept(),
           untouched: Delta.kept() | nil,
@@ -102,7 +106,8 @@ defmodule DurableStash.Context do
       tab: tab,
       slice: Atom.to_string(socket.view),
       host: Host.key(socket),
-      mounted_at: System.system_time(:millisecond),
+      mounted_at: System.os_time(:millisecond),
+      late: if(tab.mount == :fresh, do: :late_fresh, else: :late),
       minted?: tab.mount == :dead and SessionKey.minted?(session, sid)
     }
   end
@@ -115,24 +120,31 @@ defmodule DurableStash.Context do
   def of_component(%Options{} = options, %Socket{} = socket, component, id, %{context: around} = lent) do
     # Whole: two long ids may differ at their ends.
     slice = "#{component}:#{inspect(id, limit: :infinity, printable_limit: :infinity)}"
-    before = lent.handles[slice]
+    before = Host.handle(lent, slice)
     shared = Map.take(around.options, [:engine, :secret, :session_id_key])
 
     %__MODULE__{
       options: struct!(options, shared),
       view: component,
       sid: around.sid,
-      # What was stored in this very tab is not another page's.
-      tab: if(before, do: %{around.tab | mount: :rejoin}, else: around.tab),
+      tab: tab_of_component(around.tab, before, lent),
       slice: slice,
       host: Host.key(socket),
       component?: true,
       minted?: around.minted?,
       mounting?: lent.mounting?,
-      mounted_at: Session.epoch(around.session) || around.mounted_at,
+      late: if(lent.dropped == nil, do: around.late, else: :late),
+      mounted_at: max(Session.epoch(around.session) || around.mounted_at, lent.dropped || 0),
       session: before
     }
   end
+
+  # What was stored since the page was loaded is not another page's. Once handles were dropped, it may be of any component.
+  defp tab_of_component(%Tab{mount: :fresh} = tab, before, lent)
+       when before != nil or (lent.dropped != nil and not lent.mounting?),
+       do: %{tab | mount: :rejoin}
+
+  defp tab_of_component(tab, _before, _lent), do: tab
 
   @doc "Whether the socket has one."
   @spec initialized?(Socket.t()) :: boolean()
@@ -242,7 +254,7 @@ defmodule DurableStash.Context do
       view: context.slice,
       vsn: options.vsn,
       tab: tab.id,
-      mount: if(context.mounting? or tab.mount == :dead, do: tab.mount, else: :again),
+      mount: mount(context),
       epoch: Session.epoch(context.session) || context.mounted_at,
       stores_tab: options.tab_keys != [],
       minted: context.minted?
@@ -253,6 +265,11 @@ defmodule DurableStash.Context do
       {:error, error} -> failed(context, error)
     end
   end
+
+  defp mount(%{tab: %{mount: :dead}}), do: :dead
+  defp mount(%{mounting?: true, tab: tab}), do: tab.mount
+  defp mount(%{session: nil, late: late}), do: late
+  defp mount(_opened_before), do: :again
 
   defp opened(context, session) do
     Host.keep(%{context | session: session})

@@ -16,7 +16,21 @@ defmodule DurableStash.Host do
   @key :durable_stash_hosts
   @hook :durable_stash_host
 
+  # As many handles of components that are out of the page, or in it, are kept: of those that were shown last.
+  @handles 256
+
   @type key :: {id :: String.t(), view :: module()}
+
+  @typedoc """
+  What a LiveView lends: its context as it was at the mount, whether it still mounts, and its components' handles, each with the
+  moment at which it was shown last. `dropped`: where the latest of the mounts stands whose handles are not kept any more.
+  """
+  @type lent :: %{
+          context: DurableStash.Context.t(),
+          mounting?: boolean(),
+          handles: %{String.t() => {shown :: integer(), Session.t()}},
+          dropped: nil | non_neg_integer()
+        }
 
   @doc "How a LiveView, and every component in it, knows the LiveView."
   @spec key(Socket.t()) :: key()
@@ -27,7 +41,7 @@ defmodule DurableStash.Host do
   def attach(socket, context) do
     # A sticky LiveView has no parent either, but is rendered in the page of another one.
     others = if socket.parent_pid == nil and socket.sticky? != true, do: %{}, else: Process.get(@key, %{})
-    lent = %{context: context, mounting?: true, handles: %{}}
+    lent = %{context: context, mounting?: true, handles: %{}, dropped: nil}
     Process.put(@key, Map.put(others, key(socket), fn -> lent end))
 
     if context.tab.mount == :dead do
@@ -39,23 +53,27 @@ defmodule DurableStash.Host do
     end
   end
 
-  @doc "What the LiveView lends: its context as it was at the mount, whether it still mounts, and its components' handles."
-  @spec fetch(key()) ::
-          {:ok, %{context: DurableStash.Context.t(), mounting?: boolean(), handles: %{String.t() => Session.t()}}}
-          | :error
+  @doc "What the LiveView lends."
+  @spec fetch(key()) :: {:ok, lent()} | :error
   def fetch(key) do
     with %{^key => sealed} <- Process.get(@key, %{}), do: {:ok, sealed.()}, else: (_other -> :error)
   end
 
+  @doc "The handle of a component that was shown before."
+  @spec handle(lent(), slice :: String.t()) :: Session.t() | nil
+  def handle(%{handles: handles}, slice) do
+    with %{^slice => {_shown, session}} <- handles, do: session, else: (_other -> nil)
+  end
+
   @doc """
-  Keeps a handle that was opened, so that a component which is taken out of the page and put in again is no later mount of
-  its tab.
+  Keeps a handle that was opened, or whose component is shown again, so that a component which is taken out of the page and put
+  in again is no later mount of its tab. One that is not kept any more saves what it has taken, and a new one is opened late.
   """
   @spec keep(DurableStash.Context.t()) :: :ok
   def keep(%{host: nil}), do: :ok
 
   def keep(%{host: key, component?: true} = context),
-    do: update(key, &put_in(&1.handles[context.slice], context.session))
+    do: update(key, &kept(&1, context.slice, context.session))
 
   def keep(%{host: key} = context), do: update(key, &put_in(&1.context.session, context.session))
 
@@ -80,6 +98,17 @@ defmodule DurableStash.Host do
   @doc "Whether a dead render has met a LiveView that a nested one may be in."
   @spec any?() :: boolean()
   def any?, do: Enum.any?(Process.get(@key, %{}), fn {_key, sealed} -> sealed.().context.tab.lost == nil end)
+
+  defp kept(lent, slice, session) do
+    handles = Map.put(lent.handles, slice, {System.unique_integer([:monotonic]), session})
+
+    if map_size(handles) > @handles do
+      {slice, {_shown, session}} = Enum.min_by(handles, fn {_slice, {shown, _session}} -> shown end)
+      %{lent | handles: Map.delete(handles, slice), dropped: max(lent.dropped || 0, Session.epoch(session) || 0)}
+    else
+      %{lent | handles: handles}
+    end
+  end
 
   # The first render has all components that the page starts with. Those that come later do not take part in the mount.
   defp rendered(socket) do

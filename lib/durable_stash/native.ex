@@ -50,8 +50,8 @@ defmodule DurableStash.Native do
           view: String.t(),
           vsn: non_neg_integer(),
           tab: String.t(),
-          mount: :dead | :fresh | :rejoin | :again,
-          # For `:again`: what `session_epoch/1` said of the handle before.
+          mount: :dead | :fresh | :rejoin | :again | :late | :late_fresh,
+          # For the last three: what `session_epoch/1` said of the handle before.
           epoch: non_neg_integer() | nil,
           stores_tab: boolean(),
           minted: boolean(),

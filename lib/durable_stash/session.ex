@@ -22,7 +22,8 @@ defmodule DurableStash.Session do
 
   @doc """
   Opens a handle. On a connected mount this claims the tab: whoever held it is superseded. `:again` is the LiveView of an
-  earlier mount whose engine was restarted: it claims its tab unless that has mounted since. Returns at once.
+  earlier mount whose engine was restarted: it claims its tab unless that has mounted since. `:late` claims likewise what that
+  mount has not held before, and `:late_fresh` empties it of what is older than the mount. Returns at once.
   """
   @spec open(Engine.name(), %{
           sid: String.t(),
@@ -30,7 +31,7 @@ defmodule DurableStash.Session do
           view: String.t(),
           vsn: pos_integer(),
           tab: String.t(),
-          mount: Tab.mount() | :again,
+          mount: Tab.mount() | :again | :late | :late_fresh,
           epoch: non_neg_integer() | nil,
           stores_tab: boolean(),
           minted: boolean()

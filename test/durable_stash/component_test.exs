@@ -30,14 +30,35 @@ defmodule DurableStash.ComponentTest do
 
   defp open(engine, session \\ Page.session()), do: Page.mount(Page.open(session), host(engine))
 
-  # As LiveView's renderer does: a socket of the component's own that shares nothing with its LiveView's but who they are.
+  # The page is mounted and shows the component: with its first render, or once that is over.
+  defp open_showing(moment, page, engine, module, id)
+
+  defp open_showing(:with_the_page, page, engine, module, id) do
+    test = self()
+
+    mount = fn socket ->
+      send(test, {:shown, shown(socket, module, id)})
+      socket
+    end
+
+    {lv, page} = Page.mount(page, host(engine) ++ [mount: mount])
+    assert_received {:shown, shown}
+    {lv, page, shown}
+  end
+
+  defp open_showing(:late, page, engine, module, id) do
+    {lv, page} = Page.mount(page, host(engine))
+    {lv, page, show(lv, module, id)}
+  end
+
   # Returns the status of recover_state and the component's socket.
-  defp show(lv, module, id) do
-    LiveViewProcess.run(lv, fn socket ->
-      component = %{socket | assigns: %{__changed__: %{}, id: id, myself: 1}, private: private()}
-      component = Component.assign(component, size: 0, text: "", theme: "light")
-      {Stashing.recover_state(component, module), socket}
-    end)
+  defp show(lv, module, id), do: LiveViewProcess.run(lv, &{shown(&1, module, id), &1})
+
+  # As LiveView's renderer does: a socket of the component's own that shares nothing with its LiveView's but who they are.
+  defp shown(socket, module, id) do
+    component = %{socket | assigns: %{__changed__: %{}, id: id, myself: 1}, private: private()}
+    component = Component.assign(component, size: 0, text: "", theme: "light")
+    Stashing.recover_state(component, module)
   end
 
   defp private, do: %{live_temp: %{}, lifecycle: %Lifecycle{}}
@@ -54,28 +75,58 @@ defmodule DurableStash.ComponentTest do
 
   defp assigns(component), do: Map.take(component.assigns, [:size, :text])
 
-  test "a component gets its own keys back when its page rejoins", %{engine: engine} do
-    {lv, page} = open(engine)
-    assert {:not_found, component} = show(lv, Form, "comment")
-    save(lv, component, size: 3, text: "Dear")
+  for moment <- [:with_the_page, :late] do
+    test "a component that is shown #{moment} gets its own keys back when its page rejoins", %{engine: engine} do
+      page = Page.open(Page.session())
+      {lv, page, {:not_found, component}} = open_showing(unquote(moment), page, engine, Form, "comment")
+      save(lv, component, size: 3, text: "Dear")
 
-    {rejoined, _page} = Page.mount(page, host(engine))
-    assert {:recovered, component} = show(rejoined, Form, "comment")
-    assert assigns(component) == %{size: 3, text: "Dear"}
-  end
+      assert {rejoined, page, {:recovered, component}} = open_showing(unquote(moment), page, engine, Form, "comment")
+      assert assigns(component) == %{size: 3, text: "Dear"}
 
-  test "a fresh page gets what is the session's and what is shared, and a blank draft", %{engine: engine} do
-    session = Page.session()
-    {lv, _page} = open(engine, session)
-    {:not_found, component} = show(lv, Form, "comment")
-    save(lv, component, size: 3, text: "Dear")
+      # Whenever it was shown before.
+      save(rejoined, component, text: "Dear all")
+      assert {_lv, page, {:recovered, component}} = open_showing(:late, page, engine, Form, "comment")
+      assert %{text: "Dear all"} = assigns(component)
+      assert {_lv, _page, {:recovered, component}} = open_showing(:with_the_page, page, engine, Form, "comment")
+      assert %{text: "Dear all"} = assigns(component)
+    end
 
-    {fresh, _page} = open(engine, session)
-    assert {:recovered, component} = show(fresh, Form, "comment")
-    assert assigns(component) == %{size: 3, text: ""}
-    save(fresh, component, text: "Mine")
-    assert {:recovered, component} = show(lv, Form, "comment")
-    assert %{text: "Dear"} = assigns(component)
+    test "a fresh page that shows it #{moment} gets what is the session's, and a blank draft", %{engine: engine} do
+      session = Page.session()
+      {lv, _page} = open(engine, session)
+      {:not_found, component} = show(lv, Form, "comment")
+      save(lv, component, size: 3, text: "Dear")
+
+      {fresh, _page, {status, component}} = open_showing(unquote(moment), Page.open(session), engine, Form, "comment")
+      assert status == :recovered
+      assert assigns(component) == %{size: 3, text: ""}
+      save(fresh, component, text: "Mine")
+      assert {:recovered, component} = show(lv, Form, "comment")
+      assert %{text: "Dear"} = assigns(component)
+    end
+
+    for stashes? <- [true, false] do
+      test "a fresh page under an id seen before that shows it #{moment} empties its draft (stashes? #{stashes?})",
+           %{engine: engine} do
+        page = Page.open(Page.session(), script: false)
+        {lv, page} = Page.mount(page, host(engine))
+        {:not_found, component} = show(lv, Form, "comment")
+        save(lv, component, size: 3, text: "of the page before")
+        LiveViewProcess.close(lv)
+
+        {lv, page, {:recovered, component}} =
+          open_showing(unquote(moment), Page.navigate(page), engine, Form, "comment")
+
+        assert assigns(component) == %{size: 3, text: ""}
+        if unquote(stashes?), do: save(lv, component, size: 4)
+
+        for later <- [:late, :with_the_page] do
+          {_lv, _page, {:recovered, component}} = open_showing(later, page, engine, Form, "comment")
+          assert %{text: ""} = assigns(component)
+        end
+      end
+    end
   end
 
   test "it is known by its module and its id, down to the id's type", %{engine: engine} do
@@ -181,17 +232,37 @@ defmodule DurableStash.ComponentTest do
     assert run(lv, again, &DurableStash.status/1) == :saved
   end
 
-  test "a component that comes to a page late is in its tab", %{engine: engine} do
-    {lv, page} = open(engine)
-    # Something is rendered, so the mount is over.
-    LiveViewProcess.assign(lv, anything: 1)
-    {:not_found, component} = show(lv, Form, "late")
-    save(lv, component, text: "Dear")
+  test "one of more components than handles are kept is saved, and has its draft when it is put in again", context do
+    %{engine: engine, backend: backend} = context
+    {lv, page, {:not_found, first}} = open_showing(:with_the_page, Page.open(Page.session()), engine, Form, "first")
+    first = save(lv, first, text: "Dear")
+    TestBackend.stall_puts(backend, 1)
+    stash(lv, first, text: "Dear all")
+
+    # Of another module, or its slice would go too.
+    for id <- 1..300, do: {:not_found, _component} = show(lv, Other, id)
+    {:ok, lent} = LiveViewProcess.run(lv, &{DurableStash.Host.fetch(DurableStash.Host.key(&1)), &1})
+    assert map_size(lent.handles) == 256
+    assert Enum.all?(45..300, &is_map_key(lent.handles, "#{Other}:#{&1}"))
+
+    assert {:recovered, again} = show(lv, Form, "first")
+    assert %{text: "Dear all"} = assigns(again)
+    TestBackend.release(backend)
+    again = save(lv, again, size: 3)
+    assert run(lv, again, &DurableStash.status/1) == :saved
+
     {rejoined, _page} = Page.mount(page, host(engine))
-    LiveViewProcess.assign(rejoined, anything: 1)
-    assert {:recovered, component} = show(rejoined, Form, "late")
-    assert %{text: "Dear"} = assigns(component)
-    assert %{text: "Dear all"} = rejoined |> save(component, text: "Dear all") |> assigns()
+    assert {:recovered, component} = show(rejoined, Form, "first")
+    assert assigns(component) == %{size: 3, text: "Dear all"}
+  end
+
+  test "a component that is shown again is the last of those whose handles go", %{engine: engine} do
+    {lv, _page} = open(engine)
+    for id <- 1..256, do: {:not_found, _component} = show(lv, Other, id)
+    show(lv, Other, 1)
+    show(lv, Other, 257)
+    {:ok, lent} = LiveViewProcess.run(lv, &{DurableStash.Host.fetch(DurableStash.Host.key(&1)), &1})
+    assert is_map_key(lent.handles, "#{Other}:1") and not is_map_key(lent.handles, "#{Other}:2")
   end
 
   test "a zombie's component changes nothing, neither one that it has nor one that it opens", %{engine: engine} do
@@ -217,8 +288,6 @@ defmodule DurableStash.ComponentTest do
 
   test "a zombie that the new engine never heard of opens none over its successor's", %{engine: engine} do
     {zombie, page} = open(engine)
-    # Its mount is over.
-    LiveViewProcess.assign(zombie, anything: 1)
     restart_engine(engine)
 
     {lv, page} = Page.mount(page, host(engine))
@@ -233,22 +302,6 @@ defmodule DurableStash.ComponentTest do
     {lv, _page} = Page.mount(page, host(engine))
     assert {:recovered, component} = show(lv, Form, "comment")
     assert %{size: 1, text: "new"} = assigns(component)
-  end
-
-  test "a fresh page under an id seen before empties the draft that it was shown without", %{engine: engine} do
-    page = Page.open(Page.session(), script: false)
-    {lv, page} = Page.mount(page, host(engine))
-    {:not_found, component} = show(lv, Form, "comment")
-    save(lv, component, text: "of the page before")
-    LiveViewProcess.close(lv)
-
-    {lv, page} = Page.mount(Page.navigate(page), host(engine))
-    {:recovered, component} = show(lv, Form, "comment")
-    assert %{text: ""} = assigns(component)
-
-    {lv, _page} = Page.mount(page, host(engine))
-    {:recovered, component} = show(lv, Form, "comment")
-    assert %{text: ""} = assigns(component)
   end
 
   test "its state outlives the engine under it", %{engine: engine} do

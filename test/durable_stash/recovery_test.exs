@@ -398,4 +398,21 @@ defmodule DurableStash.RecoveryTest do
       assert TestBackend.dump(backend) == %{object => newer}
     end
   end
+
+  test "a fresh page under an id seen before starts blank, also where its mount found no engine", %{engine: engine} do
+    view = view(engine, [stored_keys: [:count, note: :reconnect]], assigns: [count: 0, note: ""])
+    page = Page.open(Page.session(), script: false)
+    {lv, page} = Page.mount(page, view)
+    LiveViewProcess.save(lv, count: 1, note: "of the page before")
+    LiveViewProcess.close(lv)
+
+    :ok = stop_supervised(engine)
+    {lv, page} = Page.mount(Page.navigate(page), view)
+    assert LiveViewProcess.recovered(lv) == :error
+    start_engine(engine)
+    LiveViewProcess.save(lv, count: 2)
+
+    {rejoined, _page} = Page.mount(page, view)
+    assert %{count: 2, note: ""} = LiveViewProcess.assigns(rejoined)
+  end
 end

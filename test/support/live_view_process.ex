@@ -90,7 +90,7 @@ defmodule DurableStash.LiveViewProcess do
     {recovered, socket} = LiveStash.recover_state(socket)
     socket = if mount = options[:mount], do: mount.(socket), else: socket
     pushed = Enum.reverse(socket.private.live_temp[:push_events] || [])
-    socket = render(socket)
+    socket = rendered(socket)
     private = Map.drop(socket.private, [:connect_params, :connect_info, :assign_new])
 
     {:ok, %{socket: %{socket | private: private}, recovered: recovered, pushed: pushed, unhandled: []}}
@@ -141,15 +141,16 @@ defmodule DurableStash.LiveViewProcess do
     }
   end
 
-  # Hooks run only where something changed; what they assign is not rendered. Nothing is once a callback has navigated.
-  defp render(%Socket{transport_pid: nil} = socket), do: socket
-
-  defp render(%Socket{redirected: {_how, _to}} = socket), do: socket
-  defp render(%Socket{redirected: {_how, _kind, _to}} = socket), do: socket
-
+  # Hooks run only where something changed; what they assign is not rendered.
   defp render(%Socket{assigns: %{__changed__: changed}} = socket) when changed == %{}, do: socket
+  defp render(%Socket{} = socket), do: rendered(socket)
 
-  defp render(%Socket{} = socket) do
+  # A connected mount is rendered, whether it has assigned anything or not. Nothing is once a callback has navigated.
+  defp rendered(%Socket{transport_pid: nil} = socket), do: socket
+  defp rendered(%Socket{redirected: {_how, _to}} = socket), do: socket
+  defp rendered(%Socket{redirected: {_how, _kind, _to}} = socket), do: socket
+
+  defp rendered(%Socket{} = socket) do
     socket = Lifecycle.after_render(socket)
     %{socket | assigns: %{socket.assigns | __changed__: %{}}}
   end

@@ -8,7 +8,7 @@ defmodule DurableStash.NativeCall do
   alias DurableStash.Error
 
   @u64 18_446_744_073_709_551_615
-  @mounts [:dead, :fresh, :rejoin, :again]
+  @mounts [:dead, :fresh, :rejoin, :again, :late, :late_fresh]
 
   # What each entry point takes. An entry point that is missing here fails the test.
   @parameters %{

@@ -29,6 +29,8 @@ defmodule DurableStash.Page do
 
   @doc "The connected mount: the page's first one, or a rejoin. Returns the LiveView and the page that it made of this one."
   def mount(%__MODULE__{} = page, view, params \\ %{}) do
+    # Mounts are ordered by their millisecond, and no browser mounts twice in one.
+    if page.mounts > 0, do: Process.sleep(2)
     script = if page.memory, do: %{"liveStash" => page.memory}, else: %{}
     params = Map.merge(Map.put(script, "_mounts", page.mounts), params)
     lv = LiveViewProcess.start([session: page.session, id: page.id, params: params] ++ view)

@@ -44,8 +44,8 @@ pub struct Open<'a> {
     pub slot: Slot,
     /// What kind of mount it is.
     pub mount: Mount,
-    /// For `Mount::Again`: where the mount stood, as [`Handle::epoch`] told. None says that it never came to a claim,
-    /// and so stands behind every other.
+    /// Where the mount stands, as [`Handle::epoch`] told, or its moment (ms since the epoch) if no handle has told yet: a claim
+    /// is ordered by that. None is now, and for `Mount::Again` and `Mount::Late` behind every other.
     pub epoch: Option<u64>,
     /// The view has `:reconnect` keys.
     pub stores_tab: bool,
@@ -65,6 +65,12 @@ pub enum Mount {
     /// No mount: the LiveView lives on and opens its session anew, since the engine was restarted or has lost it. It
     /// takes its tab again unless that has mounted since.
     Again,
+    /// No mount: what an earlier one opens for the first time, as a LiveComponent that comes to the page late. It takes the
+    /// tab as `Again` does, and if the mount was fresh the tab starts anew.
+    Late {
+        /// The mount was `Fresh`.
+        fresh: bool,
+    },
 }
 
 /// What became of the sessions when the engine stopped.
@@ -171,9 +177,11 @@ impl Engine {
             Mount::Fresh => Some(claims(true)),
             Mount::Rejoin => Some(claims(false)),
             Mount::Again => Some(Command::Reclaim { claim, slot: slot.clone(), stores_tab, epoch }),
+            Mount::Late { fresh } => Some(Command::ClaimLate { claim, slot: slot.clone(), fresh, stores_tab, epoch }),
         };
         let claimed = command.is_some();
-        let wall = shared.clock.now().wall;
+        let now = shared.clock.now().wall;
+        let wall = open.epoch.map_or(now, |epoch| now.min(epoch));
         let input = command.map(|command| Input::Claim { handle: state.clone(), command, wall });
         let (cell, wake) = shared.registry.open(key, own_secrets, &state, input)?;
         shared.drive(wake, open.minted);

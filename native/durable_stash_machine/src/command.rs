@@ -59,6 +59,20 @@ pub enum Command {
         /// Where its mount stood, as `Session::epoch` told.
         epoch: Epoch,
     },
+    /// A slot is claimed for the first time, by an earlier mount that lives on: a LiveComponent has come to the page late, or
+    /// there was no engine at the mount. As `Reclaim`; and if the mount was fresh, the tab's slice starts empty.
+    ClaimLate {
+        /// The new claim.
+        claim: ClaimId,
+        /// What it is to hold.
+        slot: Arc<Slot>,
+        /// The mount was no rejoin.
+        fresh: bool,
+        /// There are `:reconnect` keys.
+        stores_tab: bool,
+        /// Where the mount stands.
+        epoch: Epoch,
+    },
     /// Set these keys. All of them or none.
     Merge {
         /// Who writes.

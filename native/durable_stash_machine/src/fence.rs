@@ -130,6 +130,27 @@ impl Fence {
         loser
     }
 
+    /// As `reclaim`, of a slot that the mount has not held before. It has written nothing there: a stored claim from the future
+    /// is not taken for a later mount's. What is older than the mount is a fresh one's to empty.
+    pub(crate) fn claim_late(
+        &mut self,
+        claim: ClaimId,
+        slot: &Arc<Slot>,
+        fresh: bool,
+        stores_tab: bool,
+        epoch: Epoch,
+        now: Now,
+    ) -> Option<ClaimId> {
+        let loser = self.reclaim(claim, slot, stores_tab, epoch);
+        if let Some(holder) = self.holder(slot, claim) {
+            (holder.has_written, holder.is_stored, holder.claimed_at) = (false, false, now.mono);
+            if fresh && stores_tab {
+                (holder.starts_fresh, holder.owed_by) = (true, Some(epoch));
+            }
+        }
+        loser
+    }
+
     /// The holder, if it is this claim.
     pub(crate) fn holder(&mut self, slot: &Slot, claim: ClaimId) -> Option<&mut Holder> {
         self.holders.get_mut(slot).filter(|holder| holder.claim == claim)

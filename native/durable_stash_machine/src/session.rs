@@ -119,6 +119,12 @@ impl Session {
                     self.tell(Notice::Superseded { claim: loser });
                 }
             }
+            Command::ClaimLate { claim, slot, fresh, stores_tab, epoch } => {
+                if let Some(loser) = self.fence.claim_late(claim, &slot, fresh, stores_tab, epoch, now) {
+                    self.tell(Notice::Superseded { claim: loser });
+                }
+                self.empty_fresh_tabs(now);
+            }
             Command::Merge { claim, slot, op, session, tab, shared, defaults } => {
                 let edits = Edits::set(session, tab, shared, defaults);
                 self.write(now, claim, &slot, op, edits);

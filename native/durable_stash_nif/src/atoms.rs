@@ -83,6 +83,8 @@ rustler::atoms! {
     fresh,
     rejoin,
     again,
+    late,
+    late_fresh,
     epoch,
     stores_tab,
     minted,

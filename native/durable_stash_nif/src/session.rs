@@ -230,6 +230,10 @@ fn mount(mount: Atom) -> NifResult<Mount> {
         Ok(Mount::Rejoin)
     } else if mount == atoms::again() {
         Ok(Mount::Again)
+    } else if mount == atoms::late() {
+        Ok(Mount::Late { fresh: false })
+    } else if mount == atoms::late_fresh() {
+        Ok(Mount::Late { fresh: true })
     } else {
         Err(rustler::Error::BadArg)
     }

@@ -33,7 +33,8 @@ pub(crate) fn corrupt(name: &str, corrupt: &Corrupt) -> Error {
     Error { kind: ErrorKind::Corrupt, message: format!("{name}: {corrupt}") }
 }
 
-/// For tests. The text that a stash of this value would store.
+/// The text that a stash of this value would store: half of the way there and back that a value takes which one LiveView
+/// hands to another. Tests look at it too.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn json_encode<'a>(env: Env<'a>, value: Term<'a>, max_bytes: usize) -> NifResult<Term<'a>> {
     fault_hook::pass("json_encode");
@@ -45,7 +46,8 @@ fn json_encode<'a>(env: Env<'a>, value: Term<'a>, max_bytes: usize) -> NifResult
     }
 }
 
-/// For tests and dumps. Takes whole documents, so it goes a little deeper than values may be.
+/// The term that recovery would bring back from this text: the other half of that way. Takes whole documents, for dumps of
+/// the test backend, so it goes a little deeper than values may be.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn json_decode<'a>(env: Env<'a>, bytes: Binary<'a>) -> NifResult<Term<'a>> {
     fault_hook::pass("json_decode");

@@ -128,6 +128,7 @@ impl LiveView {
             Mount::Fresh => "fresh",
             Mount::Rejoin => "rejoin",
             Mount::Again => "again",
+            Mount::Late { .. } => "late",
         };
         let epoch = earlier.and_then(|earlier| earlier.handle.epoch());
         // A mount that the session never heard of stands behind every other.

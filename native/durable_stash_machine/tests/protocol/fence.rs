@@ -462,3 +462,97 @@ fn after_a_restart_of_the_engine_a_zombie_stays_one() {
         assert_eq!(lab.stored_tab(&live.slot, "d").as_deref(), Some("1"));
     }
 }
+
+#[test]
+fn what_a_fresh_mount_opens_late_is_emptied_of_what_an_earlier_one_left() {
+    for (fresh, writes) in [(true, true), (true, false), (false, true)] {
+        let mut lab = Lab::new();
+        let component = slot("form:1", 1, "t1");
+        let earlier = lab.mount(0, &component);
+        lab.stash_tab(&earlier, &[("d", "1"), ("e", "1")]);
+        lab.settle();
+        lab.release(&earlier);
+        lab.wait(1);
+
+        let page = lab.claim(0, &slot("a", 1, "t1"), fresh, false);
+        let late = lab.claim_late(0, &component, fresh, lab.epoch(&page));
+        let request = lab.read(&late);
+        lab.settle();
+        assert_eq!(lab.shown(0, request).contains("d=1"), !fresh);
+        if writes {
+            let op = lab.stash_tab(&late, &[("d", "2")]);
+            lab.settle();
+            assert!(lab.is_saved(&late, op));
+        }
+        let d = lab.stored_tab(&component, "d");
+        assert_eq!(d.as_deref(), writes.then_some("2"));
+        assert_eq!(lab.stored_tab(&component, "e").is_none(), fresh);
+    }
+}
+
+#[test]
+fn what_is_opened_late_is_not_fenced_off_by_an_earlier_mount_whose_clock_was_ahead() {
+    for reads in [true, false] {
+        let mut lab = Lab::nodes(2);
+        let component = slot("form:1", 1, "t1");
+        lab.now.wall += 5_000;
+        let ahead = lab.rejoin(1, &component);
+        lab.stash_tab(&ahead, &[("d", "1")]);
+        lab.settle();
+        lab.now.wall -= 5_000;
+        let page = lab.claim(0, &slot("a", 1, "t1"), false, false);
+        let late = lab.claim_late(0, &component, false, lab.epoch(&page));
+        if reads {
+            lab.read(&late);
+            lab.settle();
+        }
+        let op = lab.stash_tab(&late, &[("d", "2")]);
+        lab.settle();
+        assert!(lab.is_saved(&late, op), "{:?}", lab.outcome(&late, op));
+        assert_eq!(lab.stored_tab(&component, "d").as_deref(), Some("2"));
+    }
+}
+
+#[test]
+fn what_a_zombie_opens_late_neither_empties_nor_changes_its_successors() {
+    // The tab has mounted again on this node or on another one.
+    for (elsewhere, fresh) in [(false, true), (false, false), (true, true), (true, false)] {
+        let mut lab = Lab::nodes(2);
+        let component = slot("form:1", 1, "t1");
+        let zombie = lab.claim(0, &slot("a", 1, "t1"), fresh, false);
+        let epoch = lab.epoch(&zombie);
+        lab.wait(1);
+        let live = lab.rejoin(usize::from(elsewhere), &component);
+        let op = lab.stash_tab(&live, &[("d", "1")]);
+        lab.settle();
+        assert!(lab.is_saved(&live, op));
+        lab.wait(1);
+        let late = lab.claim_late(0, &component, fresh, epoch);
+        lab.read(&late);
+        lab.settle();
+        let undead = lab.stash_tab(&late, &[("d", "2")]);
+        lab.settle();
+        assert_eq!(lab.outcome(&late, undead), SUPERSEDED);
+        assert!(lab.is_superseded(&late) && !lab.is_superseded(&live));
+        assert_eq!(lab.stored_tab(&component, "d").as_deref(), Some("1"));
+    }
+}
+
+#[test]
+fn what_is_opened_late_on_a_fresh_page_empties_nothing_that_may_be_of_a_later_mount() {
+    let mut lab = Lab::nodes(2);
+    let component = slot("form:1", 1, "t1");
+    lab.now.wall += 5_000;
+    let ahead = lab.rejoin(1, &component);
+    lab.stash_tab(&ahead, &[("d", "1")]);
+    lab.settle();
+    lab.now.wall -= 5_000;
+    let page = lab.claim(0, &slot("a", 1, "t1"), true, false);
+    let late = lab.claim_late(0, &component, true, lab.epoch(&page));
+    lab.read(&late);
+    lab.settle();
+    let op = lab.stash_tab(&late, &[("e", "2")]);
+    lab.settle();
+    assert!(lab.is_saved(&late, op));
+    assert_eq!(lab.stored_tab(&component, "d").as_deref(), Some("1"));
+}

@@ -184,6 +184,14 @@ impl Lab {
         again
     }
 
+    /// A mount that lives on opens the slot for the first time.
+    pub fn claim_late(&mut self, node: usize, slot: &Arc<Slot>, fresh: bool, epoch: Epoch) -> Live {
+        let live = self.open(node, slot);
+        let (claim, slot) = (live.claim, slot.clone());
+        self.command(node, Command::ClaimLate { claim, slot, fresh, stores_tab: true, epoch });
+        live
+    }
+
     pub fn claim(&mut self, node: usize, slot: &Arc<Slot>, fresh: bool, stores_tab: bool) -> Live {
         let live = self.open(node, slot);
         self.command(node, Command::Claim { claim: live.claim, slot: slot.clone(), fresh, stores_tab });
