@@ -3,6 +3,7 @@
 use durable_stash_machine::{ClaimId, Command, Json, Key, RequestId, Values};
 
 use crate::bits::Bits;
+use crate::content::Change;
 use crate::node::Input;
 use crate::object::Object;
 use crate::reached::Reached;
@@ -36,7 +37,7 @@ impl Stepping<'_> {
                 self.turn(script.node, Input::Command(Command::Release { claim }));
             }
             Step::Drain => self.turn(script.node, Input::Command(Command::Drain)),
-            Step::Stash { .. } | Step::Drop(_) | Step::Reset | Step::Forget => {
+            Step::Stash { .. } | Step::Default(_) | Step::Drop(_) | Step::Reset | Step::Forget => {
                 self.write(live, at, self.scenario.op_at(live, at)?);
             }
         }
@@ -118,7 +119,7 @@ impl Stepping<'_> {
         let run = self.world.nodes[usize::from(script.node)].run;
         let state = &mut self.world.lives[usize::from(live)];
         let (mut places, mut stashed_again) = (spec.places, false);
-        if spec.sets {
+        if spec.change == Change::Sets {
             stashed_again = !state.owed.without(places).is_empty();
             places = places.and(std::mem::take(&mut state.owed));
         }
@@ -146,6 +147,11 @@ impl Stepping<'_> {
         let set =
             |keys: Vec<Key>| -> Vec<(Key, Json)> { keys.into_iter().map(|key| (key, Scenario::value(op))).collect() };
         match step {
+            Step::Default(_) => {
+                let (session, tab, shared) = (vec![], vec![], vec![]);
+                let defaults = Values { session: set(keys(false)), ..Values::default() };
+                Command::Merge { claim, slot, op: number, session, tab, shared, defaults }
+            }
             Step::Drop(_) => Command::Drop { claim, slot, op: number, session: keys(false), tab: Vec::new() },
             Step::Reset => Command::Reset { claim, slot, op: number },
             Step::Forget => Command::Forget { request: RequestId(number) },

@@ -26,6 +26,17 @@ impl Place {
     }
 }
 
+/// What an operation does to its places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// Its value stands there.
+    Sets,
+    /// Its value stands there if nothing else does.
+    Defaults,
+    /// Nothing stands there.
+    Empties,
+}
+
 /// Per place, the operation whose value stands there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Content([u8; MAX_PLACES]);
@@ -75,11 +86,17 @@ impl Content {
     }
 
     /// What one operation makes of it.
-    pub(crate) fn apply(&mut self, op: u8, places: Bits, sets: bool) {
-        self.empty(places);
-        if sets {
-            places.members().for_each(|place| self.set(place, op));
+    pub(crate) fn apply(&mut self, op: u8, places: Bits, change: Change) {
+        match change {
+            Change::Sets => places.members().for_each(|place| self.set(place, op)),
+            Change::Defaults => places.without(self.taken()).members().for_each(|place| self.set(place, op)),
+            Change::Empties => self.empty(places),
         }
+    }
+
+    /// Where something stands.
+    pub(crate) fn taken(&self) -> Bits {
+        self.changes(&Self::default())
     }
 
     /// Whether nothing stands anywhere.

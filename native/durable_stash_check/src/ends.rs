@@ -6,6 +6,7 @@ use durable_stash_machine::sweep::{self, Verdict};
 use durable_stash_machine::{Precondition, WriteId, WriterId};
 
 use crate::bits::Bits;
+use crate::content::Change;
 use crate::node::{Ask, Node, Put};
 use crate::object::Stored;
 use crate::step::Stepping;
@@ -33,7 +34,10 @@ impl Stepping<'_> {
             live.fenced = false;
             let own = (0u8..).zip(&self.world.ops).filter(|(op, state)| {
                 let spec = &self.scenario.ops[usize::from(*op)];
-                spec.live == index && spec.sets && state.claim >= live.first && state.fate != Fate::Unissued
+                spec.live == index
+                    && spec.change == Change::Sets
+                    && state.claim >= live.first
+                    && state.fate != Fate::Unissued
             });
             live.owed = own.fold(live.owed, |owed, (_, op)| owed.and(op.places));
         }

@@ -5,7 +5,7 @@ use durable_stash_machine::{Now, Precondition};
 use stateright::Property;
 
 use crate::bits::Bits;
-use crate::content::Content;
+use crate::content::{Change, Content};
 use crate::model::Check;
 use crate::object::{Object, Stored};
 use crate::reading::Shown;
@@ -86,7 +86,7 @@ fn is_status_true(scenario: &Scenario, world: &World, live: u8) -> bool {
     let state = &world.lives[usize::from(live)];
     let own = (0u8..).zip(&world.ops).filter(|(index, op)| {
         let spec = &scenario.ops[usize::from(*index)];
-        spec.live == live && spec.sets && op.claim >= state.first && op.fate != Fate::Unissued
+        spec.live == live && spec.change == Change::Sets && op.claim >= state.first && op.fate != Fate::Unissued
     });
     let says_saved = state.claim > 0
         && state.owed.is_empty()
@@ -184,18 +184,18 @@ impl Commit<'_> {
             let is_in = |index: usize| {
                 optional.iter().position(|one| *one == index).is_none_or(|place| chosen & (1 << place) != 0)
             };
-            let mut deeds: Vec<(u8, Bits, Option<u8>)> = (0..emptyings.len())
+            let mut deeds: Vec<(u8, Bits, u8, Change)> = (0..emptyings.len())
                 .filter(|index| is_in(*index))
-                .map(|index| (emptyings[index].order, emptyings[index].places, None))
+                .map(|index| (emptyings[index].order, emptyings[index].places, 0, Change::Empties))
                 .collect();
             deeds.extend(self.ops.members().map(|op| {
                 let (spec, state) = (&self.scenario.ops[usize::from(op)], &self.world.ops[usize::from(op)]);
-                (state.order, state.places, spec.sets.then_some(op))
+                (state.order, state.places, op, spec.change)
             }));
-            deeds.sort_by_key(|(order, _, _)| *order);
+            deeds.sort_by_key(|(order, ..)| *order);
             let mut content = ground;
-            for (_, places, value) in deeds {
-                content.apply(value.unwrap_or(0), places, value.is_some());
+            for (_, places, op, change) in deeds {
+                content.apply(op, places, change);
             }
             content == after
         })

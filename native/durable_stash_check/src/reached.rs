@@ -27,6 +27,8 @@ pub enum Reached {
     ZombieFenced,
     /// A batch was applied to a newer revision than it was first built on, and a foreign value stayed.
     RebaseKeptForeign,
+    /// A default was committed where something stood already, and changed nothing there.
+    DefaultGaveWay,
     /// A PUT of a node that had died meanwhile was applied.
     OrphanLanded,
     /// A PUT was applied after its sender had stopped waiting.
@@ -74,6 +76,7 @@ impl Reached {
             Self::ZombieRefused => some::<{ Self::ZombieRefused as u8 }>("a zombie refused on its own node"),
             Self::ZombieFenced => some::<{ Self::ZombieFenced as u8 }>("a zombie fenced by the store"),
             Self::RebaseKeptForeign => some::<{ Self::RebaseKeptForeign as u8 }>("a rebase that kept a foreign value"),
+            Self::DefaultGaveWay => some::<{ Self::DefaultGaveWay as u8 }>("a default that gave way"),
             Self::OrphanLanded => some::<{ Self::OrphanLanded as u8 }>("a dead node's PUT landed"),
             Self::LatePutLanded => some::<{ Self::LatePutLanded as u8 }>("a late PUT landed"),
             Self::MetItself => some::<{ Self::MetItself as u8 }>("a PUT met its own copy"),

@@ -3,7 +3,7 @@
 use durable_stash_machine::{Key, ReadAnswer, TabId, Vsn};
 
 use crate::bits::Bits;
-use crate::content::{Content, Place};
+use crate::content::{Change, Content, Place};
 use crate::object::Object;
 use crate::scenario::Scenario;
 use crate::world::{Fate, Fresh, Reading, World};
@@ -105,8 +105,8 @@ impl<'a> Shown<'a> {
         deeds.extend(fresh.map(|fresh| (fresh.order, None, tab)));
         deeds.sort_by_key(|(order, _, _)| *order);
         for (_, op, places) in deeds {
-            let sets = op.is_some_and(|op| self.scenario.ops[usize::from(op)].sets);
-            content.apply(op.unwrap_or(0), places, sets);
+            let change = op.map_or(Change::Empties, |op| self.scenario.ops[usize::from(op)].change);
+            content.apply(op.unwrap_or(0), places, change);
         }
         content
     }

@@ -6,6 +6,7 @@ use durable_stash_machine::{Event, GetOutcome, Precondition, PutOutcome};
 
 use crate::action::{Asked, list};
 use crate::bits::Bits;
+use crate::content::Change;
 use crate::fingerprint::fingerprint;
 use crate::node::{Ask, Input, Put, Request};
 use crate::object::{Object, Stored};
@@ -118,6 +119,9 @@ impl Stepping<'_> {
             Commit { scenario: self.scenario, world: self.world, by, ops: *ops, precondition, before: &before, after };
         let broken: Vec<Promise> = commit.breaks().collect();
         self.shows(&before, after, by, *is_rebased);
+        if ops.members().any(|op| self.gives_way(op, &before)) {
+            self.world.reach(Reached::DefaultGaveWay);
+        }
         for promise in broken {
             self.log.note(|| format!("breaks {promise:?}"));
             self.world.require(promise, false);
@@ -139,6 +143,12 @@ impl Stepping<'_> {
         object.stored = Some(after.clone());
         self.show(object);
         PutOutcome::Written(etag)
+    }
+
+    /// Whether the operation is a default where something stands.
+    fn gives_way(&self, op: u8, before: &Object) -> bool {
+        let is_default = self.scenario.ops[usize::from(op)].change == Change::Defaults;
+        is_default && !self.world.ops[usize::from(op)].places.both(before.content().taken()).is_empty()
     }
 
     fn shows(&mut self, before: &Object, after: &Stored, by: By, is_rebased: bool) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use durable_stash_machine::{Json, Key, Policy, Slot, TabId, View, Vsn};
 
 use crate::bits::Bits;
-use crate::content::Place;
+use crate::content::{Change, Place};
 use crate::plant::Bug;
 use crate::reached::Reached;
 
@@ -60,6 +60,9 @@ pub enum Step {
         /// `:reconnect` keys.
         tab: &'static str,
     },
+    /// It stashes `:session` keys that nobody has set as far as it knows, and that it has not changed. Once per key: of two
+    /// defaults of a LiveView in one batch the first one's value counts, whatever came between.
+    Default(&'static str),
     /// It drops `:session` keys.
     Drop(&'static str),
     /// It empties its slice and its tab.
@@ -114,8 +117,8 @@ pub(crate) struct OpSpec {
     pub(crate) step: u8,
     /// The places that it changes.
     pub(crate) places: Bits,
-    /// Whether it sets them; else it empties them.
-    pub(crate) sets: bool,
+    /// What it does to them.
+    pub(crate) change: Change,
 }
 
 impl Script {
@@ -231,7 +234,7 @@ fn places(lives: &[Script]) -> Vec<Place> {
         for step in &live.steps {
             let (session, tab) = match step {
                 Step::Stash { session, tab } => (*session, *tab),
-                Step::Drop(session) => (*session, ""),
+                Step::Default(session) | Step::Drop(session) => (*session, ""),
                 Step::Claim { .. } | Step::Reset | Step::Forget | Step::Read | Step::Leave | Step::Drain => continue,
             };
             let named = keys(session).map(|key| (None, key));
@@ -260,14 +263,20 @@ fn ops(lives: &[Script], places: &[Place]) -> Vec<OpSpec> {
                     let named = if place.tab.is_some() { tab } else { session };
                     own(place) && named.contains(place.key.as_str())
                 }),
-                Step::Drop(session) => {
+                Step::Default(session) | Step::Drop(session) => {
                     where_it(&|place| own(place) && place.tab.is_none() && session.contains(place.key.as_str()))
                 }
                 Step::Reset => where_it(&own),
                 Step::Forget => where_it(&|_| true),
                 Step::Claim { .. } | Step::Read | Step::Leave | Step::Drain => continue,
             };
-            ops.push(OpSpec { live, step, places, sets: matches!(kind, Step::Stash { .. }) });
+            let change = match kind {
+                Step::Stash { .. } => Change::Sets,
+                Step::Default(_) => Change::Defaults,
+                Step::Drop(_) | Step::Reset | Step::Forget => Change::Empties,
+                Step::Claim { .. } | Step::Read | Step::Leave | Step::Drain => continue,
+            };
+            ops.push(OpSpec { live, step, places, change });
         }
     }
     ops

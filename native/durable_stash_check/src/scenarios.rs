@@ -21,6 +21,7 @@ pub fn all(size: Size) -> Vec<Scenario> {
         three_nodes_one_write(size),
         late_and_repeated_puts(size),
         a_value_that_returns(size),
+        defaults_against_writes(size),
         sweep_against_write(size),
         claim_against_zombie_on_one_node(size),
         claim_against_zombie_on_two_nodes(size),
@@ -105,6 +106,24 @@ pub fn a_value_that_returns(size: Size) -> Scenario {
         Reached::Conflict,
         Reached::LatePutLanded,
         Reached::MetItself,
+    ])
+}
+
+/// Two tabs that have found nothing: each sends what it has changed, and its defaults of what it has not.
+pub fn defaults_against_writes(size: Size) -> Scenario {
+    let faults = match size {
+        Size::Small => Faults { timeouts: 1, ..Faults::default() },
+        Size::Full => Faults { timeouts: 2, crashes: 1, repeats: 1, ..Faults::default() },
+    };
+    let lives = vec![
+        Script::on(0, "t", &[Step::Default("ab"), stash("b"), Step::Read]),
+        Script::on(1, "u", &[stash("a"), Step::Default("b"), Step::Drop("a")]),
+    ];
+    Scenario::new("defaults_against_writes", 2, lives).faults(faults).reaches(&[
+        Reached::DefaultGaveWay,
+        Reached::Conflict,
+        Reached::RebaseKeptForeign,
+        Reached::ResolvedSaved,
     ])
 }
 

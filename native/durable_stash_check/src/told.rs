@@ -4,6 +4,7 @@ use durable_stash_machine::{ClaimId, Conflict, ErrorKind, Incident, Notice, Outc
 
 use crate::acts::READS;
 use crate::bits::Bits;
+use crate::content::Change;
 use crate::plant;
 use crate::promises::{Promise, i4_each_key_was_there, i8_is_one_revision_and_own_writes};
 use crate::reached::Reached;
@@ -82,7 +83,7 @@ impl Stepping<'_> {
     fn owe(&mut self, op: u8, claim: u8, places: Bits) {
         let spec = &self.scenario.ops[usize::from(op)];
         let live = &mut self.world.lives[usize::from(spec.live)];
-        if spec.sets && live.claim == claim && !plant::forgets_failures(self.scenario.plant) {
+        if spec.change == Change::Sets && live.claim == claim && !plant::forgets_failures(self.scenario.plant) {
             live.owed = live.owed.and(places);
         }
     }

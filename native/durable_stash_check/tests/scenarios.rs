@@ -24,6 +24,11 @@ fn a_value_that_returns_does_not_bring_back_its_etag() {
 }
 
 #[test]
+fn a_default_takes_the_place_of_nothing() {
+    keeps_every_promise(scenarios::defaults_against_writes(Size::Small));
+}
+
+#[test]
 fn a_sweep_never_buries_a_write() {
     keeps_every_promise(scenarios::sweep_against_write(Size::Small));
 }
