@@ -100,6 +100,9 @@ defmodule DurableStash do
   @doc """
   Assigns what is stored for this LiveView. Use `LiveStash.recover_state/1`.
 
+  What it does not bring back are the view's defaults: the terms that the mount assigns before and after it, until the first render or
+  stash. While a key has its default, a stash sets it only where nothing is stored, so that it takes the place of no other tab's value.
+
     * `{:recovered, socket}`: at least one assign came back;
     * `{:not_found, socket}`: nothing is stored;
     * `{:error, socket}`: the store did not answer, or a migration failed. It was logged. What is stored is not known, so
@@ -120,11 +123,11 @@ defmodule DurableStash do
           {{:recovered, socket}, %{keys: map_size(found.values)}, metadata}
 
         :not_found ->
-          socket = socket |> Context.put(Context.found(context)) |> Hook.recovered()
+          socket = found(socket, Context.found(context, socket.assigns))
           {{:not_found, socket}, %{keys: 0}, %{result: :not_found}}
 
         {:error, error} ->
-          socket = socket |> Context.put(Context.unrecovered(context, socket.assigns)) |> Hook.unrecovered()
+          socket = socket |> Context.put(Context.unrecovered(context, socket.assigns)) |> Hook.await_defaults()
           {{:error, socket}, %{keys: 0}, %{result: :error, kind: error.kind, error: error}}
       end
     end)
@@ -280,6 +283,9 @@ defmodule DurableStash do
   defp recovered(socket, found, context) do
     socket = Component.assign(socket, found.values)
     kept = Map.merge(context.kept, Map.take(socket.assigns, found.stored))
-    socket |> Context.put(Context.found(%{context | kept: kept})) |> Hook.recovered()
+    migrated = Map.keys(found.values) -- found.stored
+    found(socket, Context.found(%{context | kept: kept}, socket.assigns, migrated))
   end
+
+  defp found(socket, context), do: socket |> Context.put(context) |> Hook.await_defaults() |> Hook.recovered()
 end

@@ -3,6 +3,7 @@ defmodule DurableStash.Context do
   # What the adapter keeps of one LiveView, in `socket.private.durable_stash`: whose state it is, the handle on it, and the
   # terms that the engine has accepted.
 
+  alias DurableStash.Defaults
   alias DurableStash.Delta
   alias DurableStash.Error
   alias DurableStash.Host
@@ -42,11 +43,8 @@ defmodule DurableStash.Context do
     session: nil,
     # Per key, the term that the engine accepted, or refused for good. Only a term that is not this one is sent.
     kept: %{},
-    # Per key, the term that it had when recovery failed: what is stored is not known, so a default does not replace it.
-    # Keys leave when they are sent. None while nothing was recovered, accepted or failed to be recovered.
-    untouched: nil,
-    # Keys that were not assigned yet when recovery failed. What the mount gives them is their untouched term.
-    unassigned: [],
+    # What was not recovered and is not changed. None while nothing was recovered, accepted or failed to be recovered.
+    defaults: nil,
     # The keys whose present term was refused, and why.
     refused: %{},
     # How the handle's writes fare.
@@ -55,7 +53,7 @@ defmodule DurableStash.Context do
     look: nil,
     # Where the session's LiveViews on this node hear of each other's changes. None where nothing is pushed.
     topic: nil,
-    # Per pushed key, the turn of the write that its present term comes from.
+    # Per pushed key, the rank of the write that its present term comes from.
     turns: %{},
     # Why the last write was not accepted.
     error: nil,
@@ -76,13 +74,12 @@ defmodule DurableStash.Context do
           late: :late | :late_fresh,
           session: Session.t() | nil,
           kept: Delta.kept(),
-          untouched: Delta.kept() | nil,
-          unassigned: [atom()],
+          defaults: Defaults.t() | nil,
           refused: %{atom() => Error.t()},
           standing: Standing.t(),
           look: reference() | nil,
           topic: binary() | nil,
-          turns: %{atom() => pos_integer()},
+          turns: %{atom() => integer()},
           error: Error.t() | nil,
           superseded?: boolean()
         }
@@ -183,31 +180,31 @@ defmodule DurableStash.Context do
 
   @doc "Recovery failed with these assigns: from now on only what changes is stashed."
   @spec unrecovered(t(), assigns :: map()) :: t()
-  def unrecovered(%__MODULE__{untouched: nil, error: nil} = context, assigns) do
-    {assigned, unassigned} = context |> keys_in_scope() |> Enum.split_with(&is_map_key(assigns, &1))
-    %{context | untouched: Map.take(assigns, assigned), unassigned: unassigned}
-  end
+  def unrecovered(%__MODULE__{defaults: nil, error: nil} = context, assigns),
+    do: %{context | defaults: %{Defaults.of(keys_in_scope(context), assigns) | withheld?: true}}
 
   # What this LiveView stashed, or tried to, may be in these assigns.
   def unrecovered(%__MODULE__{} = context, _assigns), do: context
 
-  @doc "Recovery told what is stored: from now on everything else is stashed."
-  @spec found(t()) :: t()
-  def found(%__MODULE__{} = context), do: %{context | untouched: %{}, unassigned: []}
+  @doc "Recovery told what is stored, and these are the assigns with it; `migrated` are keys that are not stored as they are."
+  @spec found(t(), assigns :: map(), migrated :: [atom()]) :: t()
+  def found(context, assigns, migrated \\ [])
 
-  @doc "The mount is rendered, or stashes: what was assigned since recovery failed is a default too."
-  @spec mounted(t(), assigns :: map()) :: t()
-  def mounted(%__MODULE__{unassigned: []} = context, _assigns), do: context
-
-  def mounted(%__MODULE__{} = context, assigns) do
-    untouched = Map.merge(Map.take(assigns, context.unassigned), context.untouched)
-    %{context | untouched: untouched, unassigned: []}
+  def found(%__MODULE__{defaults: nil, error: nil, options: options, kept: kept} = context, assigns, _migrated) do
+    keys = options.session_keys ++ options.shared_keys ++ options.tab_keys
+    %{context | defaults: Defaults.of(Enum.reject(keys, &is_map_key(kept, &1)), assigns)}
   end
 
-  @doc "The terms that a stash leaves out."
-  @spec known(t()) :: Delta.kept()
-  def known(%__MODULE__{untouched: nil, kept: kept}), do: kept
-  def known(%__MODULE__{untouched: untouched, kept: kept}), do: Map.merge(untouched, kept)
+  def found(%__MODULE__{defaults: defaults, kept: kept} = context, assigns, migrated),
+    do: %{context | defaults: Defaults.recovered(defaults, kept, Map.take(assigns, migrated))}
+
+  @doc "The mount is rendered, or stashes."
+  @spec mounted(t(), assigns :: map()) :: t()
+  def mounted(%__MODULE__{} = context, assigns) do
+    if Defaults.awaited?(context.defaults),
+      do: %{context | defaults: Defaults.mounted(context.defaults, assigns)},
+      else: context
+  end
 
   @doc "A write was not accepted."
   @spec failed(t(), Error.t()) :: {:error, Error.t(), t()}
@@ -221,9 +218,20 @@ defmodule DurableStash.Context do
     %{
       context
       | kept: Enum.into(sent, context.kept),
-        untouched: Map.drop(context.untouched || %{}, Keyword.keys(sent)),
+        defaults: Defaults.accepted(context.defaults, sent),
         refused: context.refused |> Map.drop(Keyword.keys(sent)) |> Map.merge(refused),
         error: nil
+    }
+  end
+
+  @doc "Another LiveView's change, or its default, is this one's term now too, and nothing that this one has to send."
+  @spec taken_over(t(), terms :: map(), default? :: boolean()) :: t()
+  def taken_over(%__MODULE__{} = context, terms, default?) do
+    %{
+      context
+      | kept: Map.merge(context.kept, terms),
+        defaults: Defaults.taken_over(context.defaults, terms, default?),
+        refused: Map.drop(context.refused, Map.keys(terms))
     }
   end
 

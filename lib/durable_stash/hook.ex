@@ -6,6 +6,7 @@ defmodule DurableStash.Hook do
   # to hear for who has it read out.
 
   alias DurableStash.Context
+  alias DurableStash.Defaults
   alias DurableStash.Standing
   alias Phoenix.Component
   alias Phoenix.LiveView
@@ -61,21 +62,18 @@ defmodule DurableStash.Hook do
   end
 
   @doc """
-  Looks at the first render after a recovery that failed: what the mount assigned in between are defaults.
+  Looks at the first render after a recovery: what the mount assigned in between are defaults.
   """
-  @spec unrecovered(Socket.t()) :: Socket.t()
-  def unrecovered(socket) do
-    case Context.fetch!(socket) do
-      %{unassigned: []} ->
-        socket
+  @spec await_defaults(Socket.t()) :: Socket.t()
+  def await_defaults(socket) do
+    context = Context.fetch!(socket)
 
-      %{tab: %{mount: :dead}} ->
-        socket
-
-      _awaits_defaults ->
-        socket
-        |> LiveView.detach_hook(@mount_hook, :after_render)
-        |> LiveView.attach_hook(@mount_hook, :after_render, &rendered/1)
+    if context.tab.mount != :dead and Defaults.awaited?(context.defaults) do
+      socket
+      |> LiveView.detach_hook(@mount_hook, :after_render)
+      |> LiveView.attach_hook(@mount_hook, :after_render, &rendered/1)
+    else
+      socket
     end
   end
 

@@ -3,11 +3,13 @@ defmodule DurableStash.Peers do
   # The LiveViews of one browser session on this node, which tell each other of the changes of their `sync: true` keys.
   #
   # Everybody ends with the same value, the one that the store has in the end: the engine numbers the writes of a session in
-  # the order in which it takes them, and whoever hears of an older one than its own takes no notice. What is taken over is
-  # kept as stashed: it is not stashed again, so nothing goes round in circles. Messages are sent and not waited for, so
-  # that no LiveView is held up by another.
+  # the order in which it takes them, and whoever hears of one that gives way to its own takes no notice. Of two changes the
+  # later one stands in the end; of two defaults the earlier one, and of a change and a default the change. What is taken
+  # over is kept as stashed: it is not stashed again, so nothing goes round in circles. Messages are sent and not waited
+  # for, so that no LiveView is held up by another.
 
   alias DurableStash.Context
+  alias DurableStash.Defaults
   alias DurableStash.Hook
   alias DurableStash.Session
   alias Phoenix.Component
@@ -64,8 +66,15 @@ defmodule DurableStash.Peers do
     with [_ | _] = changes <- Keyword.take(accepted, options.sync_keys),
          {:ok, turn} <- Session.turn(context.session) do
       others = for {pid, _value} <- lookup(context.topic), pid != self(), do: pid
-      push(others, {@hook, turn, {context.view, options.vsn}, changes}, context)
-      %{context | turns: Enum.into(Keyword.keys(changes), context.turns, &{&1, turn})}
+
+      {defaults, changes} =
+        Enum.split_with(changes, fn {key, term} -> Defaults.default?(context.defaults, key, term) end)
+
+      for {rank, [_ | _] = changes} <- [{turn, changes}, {-turn, defaults}], reduce: context do
+        context ->
+          push(others, {@hook, rank, {context.view, options.vsn}, changes}, context)
+          %{context | turns: Enum.into(Keyword.keys(changes), context.turns, &{&1, rank})}
+      end
     else
       _nothing_to_tell -> context
     end
@@ -73,41 +82,36 @@ defmodule DurableStash.Peers do
 
   @doc false
   @spec handle_info(term(), Socket.t()) :: {:cont | :halt, Socket.t()}
-  def handle_info({@hook, turn, origin, changes}, socket), do: {:halt, take_over(socket, turn, origin, changes)}
+  def handle_info({@hook, rank, origin, changes}, socket), do: {:halt, take_over(socket, rank, origin, changes)}
   def handle_info(_message, socket), do: {:cont, socket}
 
   defp push([], _message, _context), do: :ok
 
   # As recovery would bring it back, so that a value does not depend on the way that it came.
-  defp push(others, {@hook, turn, origin, changes}, context) do
+  defp push(others, {@hook, rank, origin, changes}, context) do
     changes =
       for {key, term} <- changes, {:ok, value} <- [Session.recovered_form(context.session, term)] do
         {scope(context.options, key), key, value}
       end
 
-    Enum.each(others, &send(&1, {@hook, turn, origin, changes}))
+    Enum.each(others, &send(&1, {@hook, rank, origin, changes}))
   end
 
-  defp take_over(socket, turn, origin, changes) do
+  defp take_over(socket, rank, origin, changes) do
     context = Context.fetch!(socket)
 
     values =
       for {scope, key, value} <- changes,
           concerned?(context, origin, scope, key),
-          turn > Map.get(context.turns, key, 0),
+          not is_map_key(context.turns, key) or rank > context.turns[key],
           not unsent?(context, socket.assigns, key),
           do: {key, value}
 
     keys = Keyword.keys(values)
     socket = Component.assign(socket, values)
 
-    context = %{
-      context
-      | kept: Map.merge(context.kept, Map.take(socket.assigns, keys)),
-        refused: Map.drop(context.refused, keys),
-        turns: Enum.into(keys, context.turns, &{&1, turn})
-    }
-
+    context = Context.taken_over(context, Map.take(socket.assigns, keys), rank < 0)
+    context = %{context | turns: Enum.into(keys, context.turns, &{&1, rank})}
     socket |> Context.put(context) |> Hook.written()
   end
 
@@ -119,10 +123,12 @@ defmodule DurableStash.Peers do
     do: origin == {view, options.vsn} and key in options.sync_keys and key in options.session_keys
 
   # What was changed here goes out with the next stash, and is the later one then.
-  defp unsent?(%Context{kept: kept}, assigns, key) do
-    case {kept, assigns} do
-      {%{^key => old}, %{^key => term}} -> old !== term
-      {_kept, _assigns} -> false
+  defp unsent?(%Context{kept: kept, defaults: defaults}, assigns, key) do
+    with :error <- Map.fetch(kept, key),
+         :error <- Defaults.fetch(defaults, key) do
+      false
+    else
+      {:ok, old} -> is_map_key(assigns, key) and assigns[key] !== old
     end
   end
 

@@ -18,6 +18,7 @@ defmodule DurableStash.Session do
 
   @type t :: %__MODULE__{engine: Engine.t(), resource: reference()}
   @type pairs :: [{key :: String.t(), term()}]
+  @type changes :: [{key :: String.t(), term()} | {key :: String.t(), term(), :default}]
   @type refusal :: {key :: String.t(), Error.kind(), message :: String.t()}
 
   @doc """
@@ -66,10 +67,10 @@ defmodule DurableStash.Session do
   end
 
   @doc """
-  Enqueues the values, all that can be stored or none, and returns at once. `accepted` is the write's number, 0 if nothing
-  was left to enqueue.
+  Enqueues the values, all that can be stored or none, and returns at once. A `:default` is set only where nothing stands when
+  the write is applied. `accepted` is the write's number, 0 if nothing was left to enqueue.
   """
-  @spec stash(t(), pairs(), pairs(), pairs()) ::
+  @spec stash(t(), changes(), changes(), changes()) ::
           {:ok, accepted :: non_neg_integer(), [refusal()]} | {:error, Error.t()}
   def stash(%__MODULE__{resource: resource}, session_pairs, tab_pairs, shared_pairs \\ []) do
     Boundary.call(fn ->

@@ -4,6 +4,7 @@ defmodule DurableStash.Write do
   # on what was accepted, so what was not goes out again with the next stash.
 
   alias DurableStash.Context
+  alias DurableStash.Defaults
   alias DurableStash.Delta
   alias DurableStash.Error
   alias DurableStash.Peers
@@ -39,10 +40,10 @@ defmodule DurableStash.Write do
   def reset(%Context{} = context) do
     Telemetry.span(:reset, context, fn ->
       with {:ok, ready} <- Context.ready(context),
-           {:ok, context} <- send_reset(Context.found(Standing.owes(ready, :reset))) do
+           {:ok, context} <- send_reset(to_reset(ready)) do
         {{:written, Standing.owes(%{context | error: nil}, nil)}, %{}, %{result: :accepted}}
       else
-        {:error, error, context} -> not_accepted(error, Context.found(Standing.owes(context, :reset)))
+        {:error, error, context} -> not_accepted(error, to_reset(context))
       end
     end)
   end
@@ -69,7 +70,7 @@ defmodule DurableStash.Write do
   end
 
   defp changed(%Context{options: options} = context, assigns) do
-    known = Context.known(context)
+    known = Defaults.known(context.defaults, context.kept)
     for keys <- [options.session_keys, options.tab_keys, options.shared_keys], do: Delta.changed(keys, assigns, known)
   end
 
@@ -96,6 +97,9 @@ defmodule DurableStash.Write do
     end)
   end
 
+  # Whatever is stored: from then on everything is stashed, defaults too.
+  defp to_reset(context), do: Standing.owes(%{context | defaults: %Defaults{}}, :reset)
+
   # A reset that failed, or was not taken, comes before what was stashed after it.
   defp send_reset(%Context{standing: %{owed: :reset}} = context) do
     case Session.reset(context.session) do
@@ -107,7 +111,7 @@ defmodule DurableStash.Write do
   defp send_reset(context), do: {:ok, context}
 
   defp send_pairs(context, [session, tab, shared] = changed) do
-    case Session.stash(context.session, named(session), named(tab), named(shared)) do
+    case Session.stash(context.session, named(session, context), named(tab, context), named(shared, context)) do
       {:ok, op, refusals} ->
         context = Standing.sent(context, op)
         sent = Enum.concat(changed)
@@ -122,7 +126,13 @@ defmodule DurableStash.Write do
     end
   end
 
-  defp named(pairs), do: for({key, term} <- pairs, do: {Atom.to_string(key), term})
+  # A default is marked as one: it is set where nothing is stored by then.
+  defp named(pairs, context) do
+    for {key, term} <- pairs do
+      name = Atom.to_string(key)
+      if Defaults.default?(context.defaults, key, term), do: {name, term, :default}, else: {name, term}
+    end
+  end
 
   defp refused(sent, refusals) do
     for {key, _term} <- sent,

@@ -39,6 +39,29 @@ test("two tabs on two nodes that write different keys keep both", async (t) => {
   const world = await World.start(t, { nodes: 2 })
   const browser = await world.browser()
   const one = await (await world.open(browser)).fillIn()
+  const two = await openOnTheOtherNode(world, browser, one)
+
+  await Promise.all([one.add(5), two.enlist("honey")])
+  await Promise.all([one.saved(), two.saved()])
+
+  const three = await world.open(browser)
+  assert.equal(await three.cameBack(), "count 8, 2 on the list, 0 characters of a draft")
+})
+
+test("two tabs on two nodes that open on an empty session keep what each has changed", async (t) => {
+  const world = await World.start(t, { nodes: 2 })
+  const browser = await world.browser()
+  const one = await world.open(browser)
+  const two = await openOnTheOtherNode(world, browser, one)
+
+  await (await one.add(5)).saved()
+  await (await two.enlist("honey")).saved()
+
+  const three = await world.open(browser)
+  assert.equal(await three.cameBack(), "count 5, 1 on the list, 0 characters of a draft")
+})
+
+async function openOnTheOtherNode(world, browser, one) {
   const two = await world.open(browser)
   await until(
     async () => {
@@ -47,10 +70,5 @@ test("two tabs on two nodes that write different keys keep both", async (t) => {
     },
     () => "both tabs stay on one node",
   )
-
-  await Promise.all([one.add(5), two.enlist("honey")])
-  await Promise.all([one.saved(), two.saved()])
-
-  const three = await world.open(browser)
-  assert.equal(await three.cameBack(), "count 8, 2 on the list, 0 characters of a draft")
-})
+  return two
+}

@@ -162,7 +162,7 @@ defmodule DurableStash.NestedTest do
     end
 
     test "of one tab does not supersede another tab's", %{engine: engine} do
-      player = view(engine, [stored_keys: [:volume]], view: DurableStash.PlayerLive)
+      player = view(engine, [stored_keys: [:volume]], view: DurableStash.PlayerLive, assigns: [volume: 5])
 
       for script <- [true, false] do
         session = Page.session()

@@ -19,6 +19,15 @@ defmodule DurableStash.LiveView.TabsTest do
     assert %{"count" => "2", "draft" => "two"} = two |> Page.connect() |> Page.shown()
   end
 
+  test "two tabs that open on an empty session keep what each has changed", %{browser: browser} do
+    one = browser |> Browser.load("/draft") |> Page.connect()
+    two = browser |> Browser.load("/draft") |> Page.connect()
+    Page.save(one, %{"count" => 1})
+    Page.save(two, %{"theme" => "blue"})
+
+    assert %{"count" => "1", "theme" => "blue"} = one |> Page.connect() |> Page.shown()
+  end
+
   test "an edit of one tab does not bring back what the other one changed since", %{
     browser: browser
   } do

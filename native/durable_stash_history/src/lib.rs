@@ -36,6 +36,9 @@
 //! common, so that a value names its write. A register is (session, view, vsn, tab, key), without the tab for `:session`
 //! keys; what views share stands under view `*`, vsn 1.
 //!
+//! Writes here take the place of what stands. A default, which gives way to it, is nothing that a history can say: the
+//! machine's own simulation judges those, and the model checker.
+//!
 //! # Excuses
 //!
 //! A removal, reset, fresh mount or request to forget that was open at the time, of the committing node; the TTL; tabs
