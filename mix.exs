@@ -2,7 +2,7 @@ defmodule DurableStash.MixProject do
   use Mix.Project
 
   @version "0.1.0"
-  @guides ~w(getting_started scopes_and_tabs versions_and_deploys testing s3 production metrics migrating)
+  @guides ~w(getting_started scopes_and_tabs versions_and_deploys testing s3 production metrics migrating performance reliability)
           |> Enum.map(&"docs/#{&1}.md")
 
   def project do

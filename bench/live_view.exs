@@ -21,15 +21,17 @@ defmodule Bench.LiveView do
 
   def run(figures) do
     side_by_side(figures, DurableStash, "DurableStash")
+    Figures.attempt(figures, "LiveStash's own adapters", fn -> peers(figures) end)
+    slow_store(figures)
+    growth(figures)
+  end
 
+  defp peers(figures) do
     for {module, name, ready} <- Bench.Peers.start() do
       if ready == :ok,
         do: side_by_side(figures, module, name),
         else: Figures.left_out(figures, workload(name), "all of it", ready)
     end
-
-    slow_store(figures)
-    growth(figures)
   end
 
   # -- The same of every adapter ----------------------------------------------------------------------------------
@@ -225,6 +227,6 @@ defmodule Bench.LiveView do
 end
 
 # LiveStash reads the list at each mount.
-Application.put_env(:live_stash, :adapters, [DurableStash, LiveStash.Adapters.ETS, LiveStash.Adapters.Redis])
+Application.put_env(:live_stash, :adapters, [DurableStash])
 Logger.configure(level: :error)
 System.argv() |> Bench.Figures.open() |> Bench.LiveView.run()

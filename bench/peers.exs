@@ -5,20 +5,23 @@ defmodule Bench.Peers do
 
   @modules [LiveStash.Adapters.ETS, LiveStash.Adapters.Redis]
 
-  @doc "Each adapter with its name, and `:ok` or why it is left out. Starts what those that are there need."
+  @doc "Each adapter with its name, and `:ok` or why it is left out. Starts LiveStash anew with those that are there."
   def start do
-    for module <- @modules do
-      {module, inspect(module), ready(module)}
+    peers = for module <- @modules, do: {module, inspect(module), ready(module)}
+    present = for {module, _name, :ok} <- peers, do: module
+    Application.put_env(:live_stash, :adapters, [DurableStash | present])
+
+    if present != [] do
+      :ok = Application.stop(:live_stash)
+      {:ok, _started} = Application.ensure_all_started(:live_stash)
+      Enum.each(present, &answers!/1)
     end
+
+    peers
   end
 
   defp ready(module) do
-    with :ok <- if(Code.ensure_loaded?(module), do: :ok, else: "needs the real packages"),
-         :ok <- store(module) do
-      # As LiveStash's own application does with the adapters that are configured when it starts.
-      {:ok, _pid} = Supervisor.start_link([module.child_spec([])], strategy: :one_for_one)
-      answers(module)
-    end
+    with :ok <- if(Code.ensure_loaded?(module), do: :ok, else: "needs the real packages"), do: store(module)
   end
 
   # Redis as it keeps what it has acknowledged: an append-only file, synced at every write.
@@ -70,13 +73,10 @@ defmodule Bench.Peers do
   end
 
   # Its connection is made on the side.
-  defp answers(LiveStash.Adapters.Redis) do
+  defp answers!(LiveStash.Adapters.Redis) do
     connected? = fn -> match?({:ok, "PONG"}, apply(Redix, :command, [LiveStash.Adapters.Redis.Conn, ["PING"]])) end
-
-    if Enum.any?(1..50, fn _try -> connected?.() or Process.sleep(50) != :ok end),
-      do: :ok,
-      else: "Redis does not answer"
+    true = Enum.any?(1..100, fn _try -> connected?.() or Process.sleep(50) != :ok end)
   end
 
-  defp answers(_module), do: :ok
+  defp answers!(_module), do: true
 end
