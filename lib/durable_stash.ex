@@ -148,15 +148,17 @@ defmodule DurableStash do
   What has become of everything this LiveView stashed.
 
     * `:saved`: the store has it;
-    * `:saving`: the engine has it, and is saving it;
+    * `:pending`: the engine has had some of it for less than 200 ms, and is saving it;
+    * `:saving`: the same, for longer;
     * `:unsaved`: some of it is neither, and the next stash sends it again, unless its tab has mounted again or a value
       cannot be stored; or the store has not taken it for five seconds, which the engine goes on trying.
 
   Reads a few counters and asks nobody.
   """
-  @spec status(Socket.t()) :: :saved | :saving | :unsaved
+  @spec status(Socket.t()) :: :saved | :pending | :saving | :unsaved
   def status(%Socket{} = socket) do
-    with {:saving, _age} <- Standing.of(Context.fetch!(socket)), do: :saving
+    {status, _lasts} = Standing.of(Context.fetch!(socket))
+    status
   end
 
   @doc """

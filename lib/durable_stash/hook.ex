@@ -1,9 +1,6 @@
 defmodule DurableStash.Hook do
   @moduledoc false
-  # Keeps the assign that a view names in `status:` at `:saved`, `:saving` or `:unsaved`.
-  #
-  # A write that is quick is not shown at all: "Saved" that flickers with each keystroke is nothing to look at, and nothing
-  # to hear for who has it read out.
+  # Keeps the assign that a view names in `status:` at what `DurableStash.status/1` says.
 
   alias DurableStash.Context
   alias DurableStash.Defaults
@@ -14,9 +11,6 @@ defmodule DurableStash.Hook do
 
   @hook :durable_stash_status
   @mount_hook :durable_stash_mount
-
-  # How long (ms) a write may take before the assign says `:saving`. What it said before stays until then.
-  @quick 200
 
   @doc "Sets the assign, and follows the engine's messages on a connected mount."
   @spec attach(Socket.t()) :: Socket.t()
@@ -92,23 +86,13 @@ defmodule DurableStash.Hook do
   def handle_info(_message, socket), do: {:cont, socket}
 
   defp show(socket, context) do
-    name = context.options.status
-
-    case Standing.of(context) do
-      {:saving, age} when age < @quick ->
-        socket = if is_map_key(socket.assigns, name), do: socket, else: Component.assign(socket, name, :saved)
-        look_again(socket, context, @quick - age)
-
-      {:saving, age} ->
-        socket |> Component.assign(name, :saving) |> look_again(context, Standing.late() - age)
-
-      standing ->
-        Component.assign(socket, name, standing)
-    end
+    {status, lasts} = Standing.of(context)
+    socket |> Component.assign(context.options.status, status) |> look_again(context, lasts)
   end
 
   # One timer at a time, for the next moment at which something else may have to be shown. That a write is saved, or has
   # failed, is told by the engine.
+  defp look_again(socket, _context, :infinity), do: socket
   defp look_again(socket, %{tab: %{mount: :dead}}, _milliseconds), do: socket
 
   defp look_again(socket, context, milliseconds) do

@@ -127,7 +127,7 @@ defmodule DurableStash.Native do
   @spec session_epoch(session()) :: non_neg_integer() | nil
   def session_epoch(_session), do: not_loaded()
 
-  # `{:durable_stash_status, tag, {:saved, op} | {:failed, kind()}}` at every change, in order.
+  # `{:durable_stash_status, tag, {:saved, op} | {:failed, kind()} | :superseded}` at every change, in order.
   @spec session_watch(session(), pid() | nil, tag :: term()) :: :ok
   def session_watch(_session, _pid, _tag), do: not_loaded()
 

@@ -6,11 +6,16 @@ defmodule DurableStash.Standing do
   alias DurableStash.Session
   alias DurableStash.Telemetry
 
+  # How long (ms) a write may take before the status says so: "Saved" that gives way to "Saving…" with each keystroke is nothing to
+  # look at, and nothing to hear for who has it read out.
+  @quick 200
+
   # From then on (ms) a write that is not saved counts as late: one request, with all that it may take, has had its time.
   @late 5_000
 
   # The number of a write, and when the engine took it (monotonic ms).
   @type sent :: {op :: pos_integer(), at :: integer()}
+  @type status :: :saved | :pending | :saving | :unsaved
   @type t :: %__MODULE__{
           failures: non_neg_integer(),
           owed: nil | :state | :reset,
@@ -29,16 +34,12 @@ defmodule DurableStash.Standing do
     latest: nil
   ]
 
-  @doc "How long (ms) a write may be on its way before it counts as `:unsaved`."
-  @spec late() :: pos_integer()
-  def late, do: @late
-
-  @doc "Whether what was stashed is in the store, on its way, and for how long (ms), or neither."
-  @spec of(Context.t()) :: :saved | {:saving, age :: non_neg_integer()} | :unsaved
+  @doc "Whether what was stashed is in the store, and for how long (ms) this is so if nothing happens."
+  @spec of(Context.t()) :: {status(), pos_integer() | :infinity}
   def of(context) do
     cond do
-      context.error != nil or context.standing.owed != nil or context.refused != %{} -> :unsaved
-      context.session == nil -> :saved
+      context.error != nil or context.standing.owed != nil or context.refused != %{} -> {:unsaved, :infinity}
+      context.session == nil -> {:saved, :infinity}
       true -> of(context, Session.status(context.session))
     end
   end
@@ -83,21 +84,22 @@ defmodule DurableStash.Standing do
 
   defp of(context, {:ok, status}) do
     cond do
-      status.superseded? or status.failures > context.standing.failures -> :unsaved
-      saved?(context.standing, status) -> :saved
-      status.down? or not Session.current?(context.session) -> :unsaved
-      true -> saving(max(age(context.standing, status.saved), status.leans_for || 0))
+      status.superseded? or status.failures > context.standing.failures -> {:unsaved, :infinity}
+      saved?(context.standing, status) -> {:saved, :infinity}
+      status.down? or not Session.current?(context.session) -> {:unsaved, :infinity}
+      true -> open(max(age(context.standing, status.saved), status.leans_for || 0))
     end
   end
 
-  defp of(_context, {:error, _error}), do: :unsaved
+  defp of(_context, {:error, _error}), do: {:unsaved, :infinity}
 
   defp saved?(standing, status) do
     status.accepted <= status.saved and status.leans_for == nil and status.failures <= standing.failures
   end
 
-  defp saving(age) when age >= @late, do: :unsaved
-  defp saving(age), do: {:saving, age}
+  defp open(age) when age < @quick, do: {:pending, @quick - age}
+  defp open(age) when age < @late, do: {:saving, @late - age}
+  defp open(_age), do: {:unsaved, :infinity}
 
   # Of the writes between the two nothing is known: the age may be too low by as much as the last one came later.
   defp age(%{oldest: oldest, latest: latest}, saved) do

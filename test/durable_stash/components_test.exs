@@ -22,6 +22,20 @@ defmodule DurableStash.ComponentsTest do
       end
     end
 
+    test "claims nothing while a write is pending, and takes as much room as before" do
+      saved = rendered(:plain, :saved)
+      pending = rendered(:plain, :pending)
+      assert pending =~ ~s(<span style="opacity: 0">Saved</span>)
+      assert saved =~ "<span>Saved</span>"
+      assert pending =~ ~s(data-status="pending")
+
+      # The text is the same, so there is nothing to be read out; what it says is not to be relied on.
+      assert text(pending) == text(saved)
+      assert pending =~ ~s(aria-busy="true")
+      for status <- [:saved, :saving, :unsaved], do: assert(rendered(:plain, status) =~ ~s(aria-busy="false"))
+      assert rendered(:dressed, :pending) =~ ~s(<span style="opacity: 0">)
+    end
+
     test "is a polite live region, which is read out when it changes" do
       html = rendered(:plain, :saved)
       assert html =~ ~s(role="status")

@@ -49,7 +49,6 @@ defmodule DurableStash.HookTest do
     TestBackend.stall_puts(backend, 1)
     started_at = System.monotonic_time(:millisecond)
     LiveViewProcess.stash(lv, count: 1)
-    assert LiveViewProcess.status(lv) == :saving
     await_status(lv, :saving)
     assert System.monotonic_time(:millisecond) - started_at >= @quick
 
@@ -67,9 +66,10 @@ defmodule DurableStash.HookTest do
 
     {lv, page} = Page.mount(page, view)
     assert LiveViewProcess.assigns(lv).count == 2
-    assert LiveViewProcess.status(lv) == :saving
+    assert LiveViewProcess.status(lv) in [:pending, :saving]
     await_status(lv, :saving)
-    assert LiveViewProcess.status(Page.render(page, view)) == :saving
+    dead = Page.render(page, view)
+    assert stash_status(dead) in [:pending, :saving]
 
     TestBackend.release(backend)
     await_status(lv, :saved)
@@ -100,14 +100,58 @@ defmodule DurableStash.HookTest do
     assert LiveViewProcess.assigns(lv).count == 2
   end
 
-  test "a write that is quick is not shown", %{engine: engine} do
-    %{lv: lv} = mount(engine)
-    LiveViewProcess.save(lv, count: 1)
-    assert eventually(fn -> LiveViewProcess.status(lv) == :saved end)
+  # In one look, so that no message comes between the two.
+  defp both(lv) do
+    LiveViewProcess.run(lv, &{{&1.assigns.stash_status, DurableStash.status(&1)}, &1})
+  end
 
-    # Whatever the machine is doing: the timer says what is true when it fires.
+  test "it is :pending in the very turn of a stash, and :saved by a message", context do
+    %{lv: lv} = mount(context.engine)
+    TestBackend.stall_puts(context.backend, 1)
+    started_at = System.monotonic_time(:millisecond)
+
+    in_turn =
+      LiveViewProcess.run(lv, fn socket ->
+        socket = socket |> Phoenix.Component.assign(count: 1) |> LiveStash.stash()
+        {{socket.assigns.stash_status, DurableStash.status(socket)}, socket}
+      end)
+
+    assert in_turn == {:pending, :pending} or System.monotonic_time(:millisecond) - started_at >= @quick
+    TestBackend.release(context.backend)
+    await_status(lv, :saved)
+    assert both(lv) == {:saved, :saved}
+
+    # The timer of the first 200 ms says what is true when it fires.
     send(lv, {:durable_stash_status, nil, :look})
-    assert stash_status(lv) == :saved
+    assert both(lv) == {:saved, :saved}
+    assert LiveViewProcess.unhandled(lv) == []
+  end
+
+  test "it always is what DurableStash.status/1 says", context do
+    %{lv: lv, page: page, view: view} = mount(context.engine)
+    assert both(lv) == {:saved, :saved}
+    TestBackend.stall_puts(context.backend, 1)
+    LiveViewProcess.stash(lv, count: 1)
+
+    for {milliseconds, status} <- [{@quick, :saving}, {1_000, :saving}, {5_000, :unsaved}] do
+      age(lv, milliseconds)
+      assert both(lv) == {status, status}
+    end
+
+    TestBackend.release(context.backend)
+    await_status(lv, :saved)
+    assert both(lv) == {:saved, :saved}
+
+    capture_log(fn -> LiveViewProcess.stash(lv, count: self()) end)
+    assert both(lv) == {:unsaved, :unsaved}
+    LiveViewProcess.save(lv, count: 2)
+    await_status(lv, :saved)
+    assert both(lv) == {:saved, :saved}
+
+    # The tab mounts again: nobody has to stash for that to be seen.
+    {_lv, _page} = Page.mount(page, view)
+    await_status(lv, :unsaved)
+    assert both(lv) == {:unsaved, :unsaved}
   end
 
   test "it counts from the oldest write that is not saved, however many follow", context do
@@ -151,7 +195,7 @@ defmodule DurableStash.HookTest do
 
     TestBackend.stall_puts(backend, 1)
     LiveViewProcess.stash(lv, count: 2)
-    assert stash_status(lv) in [:unsaved, :saving]
+    assert stash_status(lv) in [:unsaved, :pending, :saving]
     await_status(lv, :saving)
     TestBackend.release(backend)
     await_status(lv, :saved)

@@ -44,7 +44,7 @@ defmodule StashDemoWeb.Components do
   @doc "What the form of `frame/1` asks for with its event `theme`."
   def choose_theme(socket, %{"theme" => theme}) when theme in @themes, do: assign(socket, theme: theme)
 
-  attr :status, :atom, required: true, values: [:saved, :saving, :unsaved]
+  attr :status, :atom, required: true, values: [:saved, :pending, :saving, :unsaved]
 
   # The server's words count only while the page is connected to it, and has had its answer to what it sent (demo.css).
   defp status(assigns) do

@@ -39,6 +39,8 @@ pub enum Change {
         /// They are in no later object. Otherwise they may yet be.
         certain: bool,
     },
+    /// The tab has mounted again: it changes nothing any more.
+    Superseded,
     /// What it recovered was not saved at the time, and has failed since: its owner sends everything again.
     RecoveredLost {
         /// Why.

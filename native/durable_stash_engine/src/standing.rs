@@ -233,6 +233,10 @@ impl HandleState {
     /// The tab has a later owner.
     pub(crate) fn supersede(&self) {
         self.superseded.store(true, Relaxed);
+        let watcher = self.inner.lock().watcher.clone();
+        if let Some(watcher) = watcher {
+            watcher(Change::Superseded);
+        }
     }
 
     /// The session or the engine is gone: what is open stays open for ever. Returns how many writes those are.

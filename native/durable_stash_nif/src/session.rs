@@ -271,11 +271,12 @@ fn values<'a>(env: Env<'a>, pairs: &[(Key, Json)]) -> Result<Term<'a>, Error> {
     Ok(values.encode(env))
 }
 
-/// `{:durable_stash_status, tag, {:saved, op} | {:failed, kind}}`.
+/// `{:durable_stash_status, tag, {:saved, op} | {:failed, kind} | :superseded}`.
 fn status_changed<'a>(env: Env<'a>, tag: &[u8], change: Change) -> Term<'a> {
     let tag = env.binary_to_term(tag).map(|(tag, _)| tag);
     let change = match change {
         Change::Saved { op } => (atoms::saved(), op).encode(env),
+        Change::Superseded => atoms::superseded().encode(env),
         Change::Failed { kind, .. } | Change::RecoveredLost { kind } => {
             (atoms::failed(), error::kind(kind)).encode(env)
         }

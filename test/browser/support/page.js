@@ -50,8 +50,8 @@ export class Page {
     return this
   }
 
-  // Waits until everything is in the store, and the page has had its answer to everything it sent. That the indicator says
-  // Saved is not enough: it shows no write that is quick.
+  // Waits until everything is in the store, and the page has had its answer to everything it sent: a Saved from before that
+  // says nothing.
   async saved() {
     await this.answered()
     await this.shows("#in-store", "everything")
@@ -82,7 +82,7 @@ export class Page {
   indicator() {
     return this.#evaluate(() => {
       const words = document.querySelectorAll("#status > *")
-      const seen = [...words].filter((word) => getComputedStyle(word).visibility === "visible")
+      const seen = [...words].filter((word) => word.checkVisibility({ visibilityProperty: true, opacityProperty: true }))
       return seen.map((word) => word.textContent.trim()).join()
     })
   }

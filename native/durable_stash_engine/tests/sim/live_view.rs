@@ -331,6 +331,7 @@ impl Kept {
                 }
             }
             Change::RecoveredLost { .. } => self.all_dirty(),
+            Change::Superseded => {}
         }
     }
 
