@@ -1,7 +1,8 @@
-//! One task per live session. It feeds the machine and carries out what the machine says; it decides nothing.
+//! One task per session that has something to do. It feeds the machine and carries out what the machine says; it decides nothing.
 //!
 //! Each turn: one input, then every effect and every notice, then the one timer (the machine's contract). Requests to
 //! the store are under way beside the driver, in its task, and come back as inputs: it never waits for one of them alone.
+//! Once there is nothing to do it parks the session and ends: an idle session has no task.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -17,11 +18,12 @@ use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use crate::budget::Share;
+use crate::cell::{Cell, Rest};
 use crate::engine::Shared;
 use crate::error::{Error, Failure};
 use crate::leaning::Leaning;
 use crate::observer::EngineEvent;
-use crate::registry::{Cell, Woken};
+use crate::registry::Woken;
 use crate::standing::HandleState;
 use crate::stats::up;
 use crate::store::ObjectName;
@@ -56,8 +58,35 @@ pub(crate) enum Input {
     Stop,
 }
 
-/// Drives one session, from its first input until it has nothing more to do.
-pub(crate) struct Driver {
+/// Drives the session for as long as it has something to do.
+pub(crate) fn run(shared: Arc<Shared>, woken: Woken, minted: bool) -> impl Future<Output = ()> + Send + 'static {
+    let mut unstarted = Unstarted(Some((shared, woken, minted)));
+    async move {
+        if let Some(driver) = unstarted.start() {
+            driver.run().await;
+        }
+    }
+}
+
+/// A driver before its first turn. It is made in its own task: to read a parked document takes longer than whoever sends
+/// an input should wait.
+struct Unstarted(Option<(Arc<Shared>, Woken, bool)>);
+
+impl Unstarted {
+    fn start(&mut self) -> Option<Box<Driver>> {
+        let (shared, woken, minted) = self.0.take()?;
+        Some(Box::new(Driver::new(shared, woken, minted)))
+    }
+}
+
+impl Drop for Unstarted {
+    /// The runtime is gone: a driver that never runs tells everybody, too.
+    fn drop(&mut self) {
+        drop(self.start());
+    }
+}
+
+struct Driver {
     shared: Arc<Shared>,
     cell: Arc<Cell>,
     session: Session,
@@ -97,21 +126,24 @@ struct Reading {
 enum End {
     Crashed(String),
     Stopped,
+    /// The session has left memory.
     Retired,
+    /// It stays, and the next input wakes another driver.
+    Parked,
 }
 
 impl Driver {
-    pub(crate) fn new(shared: Arc<Shared>, woken: Woken, minted: bool) -> Self {
-        let Woken { cell, fence, handles, task } = woken;
-        let start = Start {
-            seed: shared.seeds.next(),
-            seq_floor: shared.seq_floor.load(Relaxed),
-            names: cell.key().names().iter().filter_map(ObjectName::to_document).collect(),
-            minted,
-            fence,
+    fn new(shared: Arc<Shared>, woken: Woken, minted: bool) -> Self {
+        let Woken { cell, session, cached, handles, task } = woken;
+        let (writer, policy) = (cell.key().writer(shared.writer, cell.own_secrets), shared.policy.clone());
+        let names = cell.key().names().iter().filter_map(ObjectName::to_document).collect();
+        let session = match session {
+            Some(parked) => parked.unpark(writer, policy, names),
+            None => {
+                let (seed, seq_floor) = (shared.seeds.next(), shared.seq_floor.load(Relaxed));
+                Session::new(writer, policy, Start { seed, seq_floor, names, minted, ..Start::default() })
+            }
         };
-        let writer = cell.key().writer(shared.writer, cell.own_secrets);
-        let session = Session::new(writer, shared.policy.clone(), start);
         Self {
             session,
             requests: FuturesUnordered::new(),
@@ -122,7 +154,7 @@ impl Driver {
             forgets: BTreeMap::new(),
             next_request: 0,
             share: shared.budget.empty_share(),
-            cached: shared.cache.empty_share(),
+            cached: cached.unwrap_or_else(|| shared.cache.empty_share()),
             last_asked: shared.clock.now().mono,
             draining: false,
             claims_moved: false,
@@ -134,10 +166,10 @@ impl Driver {
         }
     }
 
-    /// Runs until the session is idle for long enough, the engine stops, or something breaks.
+    /// Runs until there is nothing to do, the engine stops, or something breaks.
     ///
     /// In a box: a future that holds what it is given holds it twice.
-    pub(crate) async fn run(mut self: Box<Self>) {
+    async fn run(mut self: Box<Self>) {
         let cell = self.cell.clone();
         let (mut not_before, mut turns) = (0, 0_u32);
         loop {
@@ -178,6 +210,10 @@ impl Driver {
             }
             if self.may_leave() && self.leave() {
                 self.end = End::Retired;
+                return;
+            }
+            if self.is_at_rest() && self.park() {
+                self.end = End::Parked;
                 return;
             }
         }
@@ -415,13 +451,36 @@ impl Driver {
 
     /// Leaves memory, unless an input has just arrived.
     fn leave(&mut self) -> bool {
-        let Self { shared, cell, session, .. } = self;
-        let fence = || {
-            // Before anybody can wake a successor: it must not use a number of ours again.
-            shared.seq_floor.fetch_max(session.last_seq(), Relaxed);
-            session.fence().clone()
-        };
-        shared.registry.retire(cell, fence)
+        self.raise_floor();
+        self.shared.registry.retire(&self.cell, self.session.leave())
+    }
+
+    /// Goes and leaves the session behind, unless an input has just arrived or the machine is out of the ordinary.
+    fn park(&mut self) -> bool {
+        if !self.cell.has_no_input() || !self.leaning.is_empty() {
+            return false;
+        }
+        let Some(session) = self.session.park() else { return false };
+        self.raise_floor();
+        let cached = std::mem::replace(&mut self.cached, self.shared.cache.empty_share());
+        let leaves_at = self.last_asked.saturating_add(self.shared.idle_after_ms);
+        match self.shared.registry.park(&self.cell, session, Rest { cached, leaves_at }) {
+            Ok(is_first) => {
+                if is_first {
+                    self.shared.watch_leaving();
+                }
+                true
+            }
+            Err(rest) => {
+                self.cached = rest.cached;
+                false
+            }
+        }
+    }
+
+    /// Before anybody can wake a successor: one that knows nothing of this session must not use a number of ours again.
+    fn raise_floor(&self) {
+        self.shared.seq_floor.fetch_max(self.session.last_seq(), Relaxed);
     }
 
     fn number(&mut self) -> RequestId {
@@ -439,6 +498,7 @@ impl Drop for Driver {
                 up(&counters.evicted);
                 return;
             }
+            End::Parked => return,
             End::Stopped => Failure::EngineDown,
             End::Crashed(message) => {
                 up(&counters.crashed);

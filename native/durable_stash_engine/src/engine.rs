@@ -9,15 +9,17 @@ use tokio::sync::watch;
 
 use crate::backend;
 use crate::budget::Budget;
+use crate::cell::Cell;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::driver::{Driver, Input};
+use crate::driver::{self, Input};
 use crate::error::{Error, Failure};
 use crate::gate::{Gate, Health};
 use crate::handle::{Handle, Reply};
+use crate::leaving;
 use crate::observer::{EngineEvent, Observer};
 use crate::probe;
-use crate::registry::{Cell, Registry, Wake};
+use crate::registry::{Registry, Wake};
 use crate::requests::Requests;
 use crate::session_key::{Secret, SessionKey};
 use crate::standing::HandleState;
@@ -217,7 +219,7 @@ impl Engine {
     pub fn stats(&self) -> Stats {
         let shared = self.shared();
         Stats {
-            live_sessions: shared.registry.live().count() as u64,
+            live_sessions: shared.registry.in_memory() as u64,
             unsaved_bytes: shared.budget.taken() as u64,
             ..shared.counters.read()
         }
@@ -233,7 +235,7 @@ impl Engine {
         Sweeper::new(self.shared().clone(), rate).round().await;
     }
 
-    /// Tasks that run for this engine: its sessions and its own.
+    /// Tasks that run for this engine: those of sessions that have something to do, and its own.
     pub fn running_tasks(&self) -> usize {
         self.shared().tasks.count() + self.shared().registry.live().count()
     }
@@ -301,10 +303,15 @@ impl Shared {
     /// everybody.
     pub(crate) fn drive(self: &Arc<Self>, wake: Option<Wake>, minted: bool) {
         match wake {
-            Some(Wake::New(woken)) => self.start_task(Box::new(Driver::new(self.clone(), woken, minted)).run()),
+            Some(Wake::New(woken)) => self.start_task(driver::run(self.clone(), woken, minted)),
             Some(Wake::Waiting(driver)) => driver.wake(),
             None => {}
         }
+    }
+
+    /// A session was parked, as the first one of all: from now on somebody sees to its leaving memory.
+    pub(crate) fn watch_leaving(self: &Arc<Self>) {
+        self.spawn(leaving::watch(self.clone()));
     }
 
     fn start_task(&self, task: impl Future<Output = ()> + Send + 'static) {
@@ -341,11 +348,14 @@ impl Shared {
 
     async fn drain(self: &Arc<Self>, timeout: Duration) -> DrainReport {
         let began = self.clock.now().mono;
-        let (sessions, before) = (self.registry.live().count() as u64, self.counters.read());
+        let (sessions, before) = (self.registry.in_memory() as u64, self.counters.read());
         if !planted!(ClosedTooLate) {
             self.registry.close();
         }
         self.registry.send_to_live(|| Input::Drain);
+        // Whoever parks from now on has been told, and leaves.
+        let parked = self.registry.evict_all();
+        self.counters.evicted.fetch_add(parked as u64, Relaxed);
         // Whether in time or not: the sessions that are left are told to stop, and leave behind what they could not save.
         let _ = tokio::time::timeout(timeout, self.registry.live().all_ended()).await;
         self.stop();

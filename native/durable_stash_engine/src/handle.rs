@@ -5,10 +5,10 @@ use std::task::Waker;
 
 use durable_stash_machine::{Command, ErrorKind, Json, Key, ReadAnswer, Slot, Values};
 
+use crate::cell::Cell;
 use crate::driver::Input;
 use crate::engine::Shared;
 use crate::error::{Error, Failure};
-use crate::registry::Cell;
 use crate::standing::HandleState;
 use crate::stats::{down, up};
 use crate::ticket::Ticket;

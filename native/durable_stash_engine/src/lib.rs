@@ -7,8 +7,9 @@
 //! | `standing`, `ticket` | what became of its writes, and who waits to hear of it |
 //! | `leaning` | what a LiveView was shown and is not saved yet |
 //! | `registry` | which sessions are in memory; eviction against look-up |
-//! | `inbox` | what a session's driver has yet to take |
-//! | `driver` | one task per live session: input, machine, effects, notices, one timer |
+//! | `cell`, `inbox` | the place of one session, parked or with a driver, and what the driver has yet to take |
+//! | `leaving` | when parked sessions leave memory |
+//! | `driver` | one task per session that has something to do: input, machine, effects, notices, one timer |
 //! | `budget` | the bytes that are accepted and not yet saved |
 //! | `gate`, `probe` | no PUT before the store has proved compare-and-swap; health |
 //! | `requests` | the limit on requests in flight and the time that each may take |
@@ -25,6 +26,7 @@ pub mod backend;
 #[cfg(feature = "test-util")]
 pub mod brake;
 mod budget;
+mod cell;
 mod clock;
 mod config;
 mod driver;
@@ -36,6 +38,7 @@ mod gate;
 mod handle;
 mod inbox;
 mod leaning;
+mod leaving;
 mod observer;
 mod probe;
 mod registry;

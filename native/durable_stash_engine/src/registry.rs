@@ -8,18 +8,22 @@
 //! - Input is put into a cell under the cell's lock, and a driver retires under the same lock, after it has seen that no
 //!   input is left. An input is therefore either seen by the retiring driver, which then goes on, or it finds the cell
 //!   dormant and wakes a new driver. There is no moment in between, and never a second driver.
+//! - A driver that has nothing to do parks its session: it stays in memory without a task, and the next input goes on from
+//!   there. Its time to leave memory comes by the queue of `leaving.rs`.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
-use std::task::{Context, Poll, Waker};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+use std::task::Waker;
 
-use durable_stash_machine::{ClaimId, Fence};
+use durable_stash_machine::{ClaimId, Parked};
 use parking_lot::Mutex;
 
+use crate::budget::Share;
+use crate::cell::{Cell, Dormant, Phase, Rest, State};
 use crate::driver::Input;
 use crate::error::Failure;
-use crate::inbox::Inbox;
+use crate::leaving::Leaving;
 use crate::session_key::SessionKey;
 use crate::standing::HandleState;
 use crate::sync::atomic::AtomicBool;
@@ -34,34 +38,14 @@ pub(crate) struct Registry {
     closed: AtomicBool,
     /// The sessions that have a driver, counted from under the cell's lock: a drain that has passed a cell knows.
     live: Tasks,
+    /// The sessions that have a driver or are parked in memory.
+    in_memory: AtomicUsize,
+    leaving: Leaving,
 }
 
 #[derive(Default)]
 struct Map {
     cells: HashMap<SessionKey, Arc<Cell>>,
-}
-
-/// The place of one session.
-pub(crate) struct Cell {
-    key: SessionKey,
-    /// The view brought secrets of its own, so that this session writes under an id of its own.
-    pub(crate) own_secrets: bool,
-    state: Mutex<State>,
-}
-
-struct State {
-    phase: Phase,
-    handles: BTreeMap<ClaimId, Arc<HandleState>>,
-}
-
-enum Phase {
-    /// No driver runs. What of the last session must be remembered while handles live, and the claims that were given
-    /// up since.
-    Dormant { fence: Fence, released: Vec<ClaimId> },
-    /// A driver runs, or is about to.
-    Live(Inbox),
-    /// Nothing more will happen here: the engine has stopped, or the driver has crashed. The cell is out of the map.
-    Down(Failure),
 }
 
 /// Who is to take an input, and does not know it yet. To be told outside of every lock.
@@ -76,14 +60,23 @@ pub(crate) enum Wake {
 /// What a driver starts from.
 pub(crate) struct Woken {
     pub(crate) cell: Arc<Cell>,
-    pub(crate) fence: Fence,
+    /// The session as the last driver has left it; none before the first.
+    pub(crate) session: Option<Parked>,
+    /// What its copy of the document takes, if it was in memory.
+    pub(crate) cached: Option<Share>,
     pub(crate) handles: Vec<Arc<HandleState>>,
     pub(crate) task: Task,
 }
 
 impl Registry {
     pub(crate) fn new() -> Self {
-        Self { map: Mutex::default(), closed: AtomicBool::new(false), live: Tasks::new() }
+        Self {
+            map: Mutex::default(),
+            closed: AtomicBool::new(false),
+            live: Tasks::new(),
+            in_memory: AtomicUsize::new(0),
+            leaving: Leaving::default(),
+        }
     }
 
     /// Adds a handle to the session, making its cell if there is none, with a first input if there is one.
@@ -97,7 +90,7 @@ impl Registry {
         let mut map = self.map.lock();
         let cell = self.find_or_make(&mut map, key, own_secrets)?;
         let mut state = cell.state.lock();
-        state.handles.insert(handle.claim, handle.clone());
+        state.add_handle(handle.clone());
         let wake = input.map(|input| self.put_in(&cell, &mut state, input)).transpose()?.flatten();
         drop(state);
         Ok((cell, wake))
@@ -135,30 +128,79 @@ impl Registry {
     pub(crate) fn release(&self, cell: &Arc<Cell>, claim: ClaimId) -> Option<Waker> {
         let mut map = self.map.lock();
         let mut state = cell.state.lock();
-        state.handles.remove(&claim);
-        let last = state.handles.is_empty();
+        state.remove_handle(claim);
+        let is_last = state.handles().is_empty();
         match &mut state.phase {
             Phase::Live(inbox) => return inbox.put(Input::Release(claim)),
-            Phase::Dormant { .. } if last => map.remove(cell),
-            Phase::Dormant { released, .. } => released.push(claim),
+            Phase::Dormant(dormant) if is_last && dormant.rest.is_none() => map.remove(cell),
+            Phase::Dormant(dormant) => dormant.released.push(claim),
             Phase::Down(_) => {}
         }
         None
     }
 
-    /// The driver wants to leave: lets it, unless an input has arrived. `fence` is called under the locks, so that nothing
-    /// can arrive in between.
-    pub(crate) fn retire(&self, cell: &Arc<Cell>, fence: impl FnOnce() -> Fence) -> bool {
+    /// The driver has nothing to do: it ends and its session is parked, unless an input has arrived, which gives `rest`
+    /// back. True if the caller is to start `leaving::watch`.
+    pub(crate) fn park(&self, cell: &Arc<Cell>, session: Parked, rest: Rest) -> Result<bool, Rest> {
+        let mut state = cell.state.lock();
+        if !state.has_no_input() && !planted!(LeavesUnseen) {
+            return Err(rest);
+        }
+        let leaves_at = rest.leaves_at;
+        state.phase = Phase::Dormant(Dormant { session: Some(session), rest: Some(rest), released: Vec::new() });
+        let is_queued = std::mem::replace(&mut state.is_queued, true);
+        drop(state);
+        Ok(!is_queued && self.leaving.add(leaves_at, cell.clone()))
+    }
+
+    /// The session leaves memory if it is parked and has been for long enough. False if it does not.
+    pub(crate) fn evict(&self, cell: &Arc<Cell>, mono: u64) -> bool {
+        let mut map = self.map.lock();
+        let mut state = cell.state.lock();
+        state.is_queued = false;
+        let has_handles = !state.handles().is_empty();
+        let Phase::Dormant(dormant) = &mut state.phase else { return false };
+        match &dormant.rest {
+            Some(rest) if rest.leaves_at > mono => {
+                let leaves_at = rest.leaves_at;
+                state.is_queued = true;
+                drop((state, map));
+                // The caller is the one who watches.
+                let _ = self.leaving.add(leaves_at, cell.clone());
+                return false;
+            }
+            Some(_) => {}
+            None => return false,
+        }
+        let rest = dormant.rest.take();
+        let document = dormant.session.as_mut().map(Parked::forget_document);
+        self.in_memory.fetch_sub(1, Relaxed);
+        if !has_handles && !planted!(CellStays) {
+            map.remove(cell);
+        }
+        // To free what it held takes longer than locks should be held.
+        drop((state, map));
+        drop((rest, document));
+        true
+    }
+
+    /// Every parked session leaves memory. Returns how many those were.
+    pub(crate) fn evict_all(&self) -> usize {
+        self.cells().iter().filter(|cell| self.evict(cell, u64::MAX)).count()
+    }
+
+    /// The driver wants its session to leave memory: lets it, unless an input has arrived.
+    pub(crate) fn retire(&self, cell: &Arc<Cell>, session: Parked) -> bool {
         let mut map = self.map.lock();
         let mut state = cell.state.lock();
         if !state.has_no_input() && !planted!(LeavesUnseen) {
             return false;
         }
-        let fence = fence();
-        if state.handles.is_empty() && !planted!(CellStays) {
+        if state.handles().is_empty() && !planted!(CellStays) {
             map.remove(cell);
         }
-        state.phase = Phase::Dormant { fence, released: Vec::new() };
+        state.phase = Phase::Dormant(Dormant { session: Some(session), ..Dormant::default() });
+        self.in_memory.fetch_sub(1, Relaxed);
         true
     }
 
@@ -168,11 +210,7 @@ impl Registry {
         let mut map = self.map.lock();
         let mut state = cell.state.lock();
         map.remove(cell);
-        let inputs = match std::mem::replace(&mut state.phase, Phase::Down(failure)) {
-            Phase::Live(inbox) => inbox.into_inputs(),
-            Phase::Dormant { .. } | Phase::Down(_) => VecDeque::new(),
-        };
-        (state.handles.values().cloned().collect(), inputs)
+        (state.handles().to_vec(), self.go_down(&mut state, failure))
     }
 
     /// No session is opened or woken from now on.
@@ -185,12 +223,21 @@ impl Registry {
         &self.live
     }
 
+    /// How many sessions have a driver or are parked in memory.
+    pub(crate) fn in_memory(&self) -> usize {
+        self.in_memory.load(Relaxed)
+    }
+
+    pub(crate) fn leaving(&self) -> &Leaving {
+        &self.leaving
+    }
+
     /// Puts an input into every live session.
     pub(crate) fn send_to_live(&self, input: impl Fn() -> Input) {
         for cell in self.cells() {
             let waiting = match &mut cell.state.lock().phase {
                 Phase::Live(inbox) => inbox.put(input()),
-                Phase::Dormant { .. } | Phase::Down(_) => None,
+                Phase::Dormant(_) | Phase::Down(_) => None,
             };
             waiting.into_iter().for_each(Waker::wake);
         }
@@ -203,10 +250,11 @@ impl Registry {
         let mut handles = Vec::new();
         for cell in cells {
             let mut state = cell.state.lock();
-            if matches!(state.phase, Phase::Dormant { .. }) {
+            if matches!(state.phase, Phase::Dormant(_)) {
                 map.remove(&cell);
-                state.phase = Phase::Down(failure.clone());
-                handles.extend(state.handles.values().cloned());
+                handles.extend_from_slice(state.handles());
+                // Nothing is put into a dormant session.
+                let _ = self.go_down(&mut state, failure.clone());
             }
         }
         handles
@@ -233,16 +281,26 @@ impl Registry {
         match &mut state.phase {
             Phase::Live(inbox) => Ok(inbox.put(input).map(Wake::Waiting)),
             Phase::Down(failure) => Err(failure.clone()),
-            Phase::Dormant { .. } if self.closed.load(SeqCst) && !planted!(WokenWhenClosed) => Err(Failure::EngineDown),
-            Phase::Dormant { fence, released } => {
-                let released = released.drain(..).map(Input::Release);
-                let inbox = released.chain([input]).collect();
-                let fence = std::mem::take(fence);
-                let handles = state.handles.values().cloned().collect();
-                state.phase = Phase::Live(inbox);
-                Ok(Some(Wake::New(Woken { cell: cell.clone(), fence, handles, task: self.live.begin() })))
+            Phase::Dormant(_) if self.closed.load(SeqCst) && !planted!(WokenWhenClosed) => Err(Failure::EngineDown),
+            Phase::Dormant(dormant) => {
+                let Dormant { session, rest, released } = std::mem::take(dormant);
+                if rest.is_none() {
+                    self.in_memory.fetch_add(1, Relaxed);
+                }
+                let released = released.into_iter().map(Input::Release);
+                state.phase = Phase::Live(released.chain([input]).collect());
+                let (handles, cached) = (state.handles().to_vec(), rest.map(|rest| rest.cached));
+                Ok(Some(Wake::New(Woken { cell: cell.clone(), session, cached, handles, task: self.live.begin() })))
             }
         }
+    }
+
+    fn go_down(&self, state: &mut State, failure: Failure) -> VecDeque<Input> {
+        let (inputs, was_in_memory) = state.go_down(failure);
+        if was_in_memory {
+            self.in_memory.fetch_sub(1, Relaxed);
+        }
+        inputs
     }
 }
 
@@ -250,44 +308,14 @@ impl Map {
     /// Every cell, in an order that does not differ from run to run.
     fn in_order(&self) -> Vec<Arc<Cell>> {
         let mut cells: Vec<_> = self.cells.values().cloned().collect();
-        cells.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        cells.sort_unstable_by(|a, b| a.key().cmp(b.key()));
         cells
     }
 
     /// Takes the cell out, if it is this very one: after a crash its key may have a successor.
     fn remove(&mut self, cell: &Arc<Cell>) {
-        if self.cells.get(&cell.key).is_some_and(|present| Arc::ptr_eq(present, cell)) {
-            self.cells.remove(&cell.key);
-        }
-    }
-}
-
-impl Cell {
-    fn new(key: SessionKey, own_secrets: bool) -> Arc<Self> {
-        let phase = Phase::Dormant { fence: Fence::default(), released: Vec::new() };
-        let state = Mutex::new(State { phase, handles: BTreeMap::new() });
-        Arc::new(Self { key, own_secrets, state })
-    }
-
-    pub(crate) fn key(&self) -> &SessionKey {
-        &self.key
-    }
-
-    /// The next input for this session's driver.
-    pub(crate) fn poll_input(&self, context: &Context<'_>) -> Poll<Input> {
-        match &mut self.state.lock().phase {
-            Phase::Live(inbox) => inbox.poll_next(context),
-            // Only its driver asks, and ends these phases or begins them.
-            Phase::Dormant { .. } | Phase::Down(_) => Poll::Pending,
-        }
-    }
-}
-
-impl State {
-    fn has_no_input(&self) -> bool {
-        match &self.phase {
-            Phase::Live(inbox) => inbox.is_empty(),
-            Phase::Dormant { .. } | Phase::Down(_) => true,
+        if self.cells.get(cell.key()).is_some_and(|present| Arc::ptr_eq(present, cell)) {
+            self.cells.remove(cell.key());
         }
     }
 }
@@ -296,216 +324,4 @@ impl State {
 static TURNS: AtomicU64 = AtomicU64::new(0);
 
 #[cfg(test)]
-mod tests {
-    use std::thread;
-
-    use super::*;
-    use crate::session_key::Secret;
-    use crate::stats::up;
-    use crate::ticket::Ticket;
-
-    fn key(sid: &str) -> SessionKey {
-        SessionKey::new(&[Secret::new([1; 32]).unwrap()], sid)
-    }
-
-    fn handle(claim: u64) -> Arc<HandleState> {
-        HandleState::new(ClaimId(claim))
-    }
-
-    fn retire(registry: &Registry, woken: &Woken) -> bool {
-        registry.retire(&woken.cell, Fence::default)
-    }
-
-    impl Wake {
-        fn driver(self) -> Woken {
-            match self {
-                Wake::New(woken) => woken,
-                Wake::Waiting(_) => panic!("a driver is there"),
-            }
-        }
-    }
-
-    impl Woken {
-        fn take(&self) -> Option<Input> {
-            match self.cell.poll_input(&Context::from_waker(Waker::noop())) {
-                Poll::Ready(input) => Some(input),
-                Poll::Pending => None,
-            }
-        }
-    }
-
-    #[test]
-    fn an_input_that_arrives_before_the_retirement_stops_it() {
-        let registry = Registry::new();
-        let (cell, wake) = registry.open(key("a"), false, &handle(1), Some(Input::Drain)).unwrap();
-        let woken = wake.expect("the first input wakes a driver").driver();
-        assert!(!retire(&registry, &woken), "the first input is not taken yet");
-        assert!(woken.take().is_some());
-        assert!(registry.send(&cell, Input::Drain).unwrap().is_none(), "a driver is there");
-        assert!(!retire(&registry, &woken));
-        assert!(woken.take().is_some());
-        assert!(retire(&registry, &woken));
-        assert!(registry.send(&cell, Input::Drain).unwrap().is_some(), "a new driver is woken");
-    }
-
-    /// Whoever got the higher turn is found later in the session's inputs.
-    #[test]
-    fn turns_are_the_order_in_which_a_session_gets_its_inputs() {
-        const SENDERS: u64 = 4;
-        const INPUTS: u64 = 20_000;
-        let registry = Registry::new();
-        let (cell, wake) = registry.open(key("a"), false, &handle(0), Some(Input::Drain)).unwrap();
-        let woken = wake.unwrap().driver();
-        let turns = Mutex::new(HashMap::new());
-        thread::scope(|scope| {
-            for sender in 0..SENDERS {
-                let (registry, cell, turns) = (&registry, &cell, &turns);
-                scope.spawn(move || {
-                    for n in 0..INPUTS {
-                        let claim = ClaimId(sender * INPUTS + n);
-                        let (wake, turn) = registry.send_in_turn(cell, Input::Release(claim)).unwrap();
-                        assert!(wake.is_none());
-                        assert_eq!(turns.lock().insert(claim, turn), None);
-                    }
-                });
-            }
-        });
-        let turns = turns.lock();
-        let (mut last, mut seen) = (0, 0);
-        while let Some(input) = woken.take() {
-            if let Input::Release(claim) = input {
-                assert!(turns[&claim] > last);
-                last = turns[&claim];
-                seen += 1;
-            }
-        }
-        assert_eq!(seen, SENDERS * INPUTS);
-    }
-
-    #[test]
-    fn a_session_without_handles_leaves_whole_and_one_with_a_handle_is_remembered() {
-        let registry = Registry::new();
-        let (cell, wake) = registry.open(key("a"), false, &handle(1), Some(Input::Drain)).unwrap();
-        let woken = wake.unwrap().driver();
-        let _ = woken.take();
-        assert!(retire(&registry, &woken));
-        assert_eq!(registry.len(), 1);
-        assert!(registry.release(&cell, ClaimId(1)).is_none());
-        assert_eq!(registry.len(), 0);
-
-        let woken = registry.send_once(key("a"), false, Input::Drain).unwrap().unwrap().driver();
-        let _ = woken.take();
-        assert!(retire(&registry, &woken));
-        assert_eq!(registry.len(), 0);
-    }
-
-    #[test]
-    fn claims_released_while_nobody_drives_are_told_to_the_next_driver() {
-        let registry = Registry::new();
-        let (cell, wake) = registry.open(key("a"), false, &handle(1), Some(Input::Drain)).unwrap();
-        let _ = registry.open(key("a"), false, &handle(2), None).unwrap();
-        let woken = wake.unwrap().driver();
-        let _ = woken.take();
-        assert!(retire(&registry, &woken));
-        assert!(registry.release(&cell, ClaimId(1)).is_none());
-        let (_, wake) = registry.open(key("a"), false, &handle(3), Some(Input::Drain)).unwrap();
-        let woken = wake.unwrap().driver();
-        assert!(matches!(woken.take(), Some(Input::Release(ClaimId(1)))));
-        assert!(matches!(woken.take(), Some(Input::Drain)));
-        assert_eq!(woken.handles.len(), 2);
-    }
-
-    #[test]
-    fn a_crashed_session_has_a_successor_that_its_old_handles_do_not_touch() {
-        let registry = Registry::new();
-        let (old, wake) = registry.open(key("a"), false, &handle(1), Some(Input::Drain)).unwrap();
-        assert_eq!(registry.bury(&old, Failure::SessionDown).0.len(), 1);
-        drop(wake);
-        assert_eq!(registry.send(&old, Input::Drain).err(), Some(Failure::SessionDown));
-        let (new, wake) = registry.open(key("a"), false, &handle(2), Some(Input::Drain)).unwrap();
-        let _woken = wake.unwrap().driver();
-        assert!(registry.release(&old, ClaimId(1)).is_none());
-        assert_eq!(registry.len(), 1);
-        assert!(registry.send(&new, Input::Drain).unwrap().is_none());
-    }
-
-    #[test]
-    fn a_closed_registry_feeds_live_sessions_and_wakes_none() {
-        let registry = Registry::new();
-        let (live, wake) = registry.open(key("live"), false, &handle(1), Some(Input::Drain)).unwrap();
-        let (dormant, none) = registry.open(key("dormant"), false, &handle(2), None).unwrap();
-        assert!(none.is_none());
-        registry.close();
-        assert!(registry.send(&live, Input::Drain).is_ok());
-        assert_eq!(registry.send(&dormant, Input::Drain).err(), Some(Failure::EngineDown));
-        assert!(registry.open(key("new"), false, &handle(3), None).is_err());
-        let woken = wake.unwrap().driver();
-        while woken.take().is_some() {}
-        assert!(retire(&registry, &woken), "who has retired stays so");
-        assert_eq!(registry.send(&live, Input::Drain).err(), Some(Failure::EngineDown));
-        assert_eq!(registry.bury_dormant(&Failure::EngineDown).len(), 2);
-        assert_eq!(registry.len(), 0);
-    }
-
-    /// Look-up against retirement, as fast as threads can: drivers leave after each input, openers and senders come.
-    #[test]
-    fn every_input_is_seen_by_exactly_one_driver_and_no_two_drive_one_session() {
-        const SIDS: usize = 3;
-        const ROUNDS: u64 = 4_000;
-        let registry = Registry::new();
-        let driving: [AtomicU64; SIDS] = Default::default();
-        let (sent, seen, answered) = (AtomicU64::new(0), AtomicU64::new(0), Arc::new(AtomicU64::new(0)));
-        let drive = |woken: Woken, sid: usize| {
-            assert_eq!(driving[sid].fetch_add(1, Relaxed), 0, "two drivers of one session");
-            loop {
-                while let Some(input) = woken.take() {
-                    if let Input::Forget { reply } = input {
-                        seen.fetch_add(1, Relaxed);
-                        reply.answer(Ok(()));
-                    }
-                }
-                let left = registry.retire(&woken.cell, || {
-                    driving[sid].fetch_sub(1, Relaxed);
-                    Fence::default()
-                });
-                if left {
-                    return;
-                }
-            }
-        };
-        let input = || {
-            sent.fetch_add(1, Relaxed);
-            let answered = answered.clone();
-            Input::Forget { reply: Ticket::new(Box::new(move |_| up(&answered))) }
-        };
-        let run = |wake: Option<Wake>, sid: usize| {
-            // A driver that waits is in a loop of this test, and looks again by itself.
-            if let Some(Wake::New(woken)) = wake {
-                drive(woken, sid);
-            }
-        };
-        thread::scope(|scope| {
-            for thread in 0..4_u64 {
-                let (registry, run, input) = (&registry, &run, &input);
-                scope.spawn(move || {
-                    for round in 0..ROUNDS {
-                        let sid = (round as usize + thread as usize) % SIDS;
-                        let key = key(&sid.to_string());
-                        if thread % 2 == 0 {
-                            run(registry.send_once(key, false, input()).unwrap(), sid);
-                        } else {
-                            let claim = thread * ROUNDS + round;
-                            let (cell, wake) = registry.open(key, false, &handle(claim), Some(input())).unwrap();
-                            run(wake, sid);
-                            run(registry.send(&cell, input()).unwrap(), sid);
-                            drop(registry.release(&cell, ClaimId(claim)));
-                        }
-                    }
-                });
-            }
-        });
-        assert_eq!(sent.load(Relaxed), seen.load(Relaxed));
-        assert_eq!(sent.load(Relaxed), answered.load(Relaxed));
-        assert_eq!((registry.len(), registry.live().count()), (0, 0));
-    }
-}
+mod tests;

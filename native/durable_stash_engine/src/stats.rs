@@ -33,7 +33,7 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Sessions in memory now.
+    /// Sessions in memory now, parked or with something to do.
     live_sessions,
     /// Handles open now.
     handles,

@@ -586,6 +586,57 @@ async fn an_idle_session_leaves_memory_and_its_handle_still_works() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_idle_session_has_no_task_and_goes_on_without_asking_the_store() {
+    let (store, config) = memory();
+    let engine = start(config);
+    let handles: Vec<_> = (0..100).map(|n| fresh(&engine, &format!("sid {n}"))).collect();
+    for (n, handle) in handles.iter().enumerate() {
+        stash(handle, "count", n as u64);
+        flush(handle).await.unwrap();
+    }
+    until("one task sees to all of them", || engine.running_tasks() == 1).await;
+    assert_eq!((engine.stats().live_sessions, engine.stats().evicted), (100, 0));
+    let gets = store.counts().gets;
+    for (n, handle) in handles.iter().enumerate() {
+        stash(handle, "more", n as u64);
+        flush(handle).await.unwrap();
+    }
+    assert_eq!((store.counts().gets, store.counts().commits, engine.stats().conflicts), (gets, 200, 0));
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    assert_eq!((engine.stats().live_sessions, engine.stats().evicted, engine.running_tasks()), (0, 100, 0));
+    assert_eq!(stored(&engine, "sid 7", "count").await, Some(7));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_parked_session_knows_stays_as_fresh_as_it_was() {
+    let (store, mut config) = memory();
+    config.policy.fresh_for_ms = 5_000;
+    let engine = start(config);
+    let handle = fresh(&engine, "sid");
+    stash(&handle, "count", 1);
+    flush(&handle).await.unwrap();
+    let gets = store.counts().gets;
+    for (after_ms, asked) in [(2_000, 0), (2_000, 0), (2_000, 1), (2_000, 1)] {
+        tokio::time::sleep(Duration::from_millis(after_ms)).await;
+        assert!(recover(&handle).await.unwrap().found.is_some());
+        assert_eq!(store.counts().gets - gets, asked);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_made_while_the_session_is_parked_reaches_the_one_before() {
+    let (_store, config) = memory();
+    let engine = start(config);
+    let zombie = fresh(&engine, "sid");
+    stash(&zombie, "count", 1);
+    flush(&zombie).await.unwrap();
+    until("the session is parked", || engine.running_tasks() == 1).await;
+    let _successor = mount(&engine, "sid", "tab", Mount::Rejoin);
+    until("the other one is told", || zombie.status().superseded).await;
+    assert_eq!(engine.stats().evicted, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn fault_05_a_delayed_put_from_before_an_eviction_is_not_taken_for_a_later_one() {
     let (store, mut config) = memory();
     config.idle_after_ms = 1_000;

@@ -115,10 +115,10 @@ impl Parked {
         }
     }
 
-    /// Forgets what it knows of the document: what is left is as of [`Session::leave`].
-    pub fn forget_document(&mut self) {
-        self.base = ParkedBase::Unknown;
-        self.names = None;
+    /// Forgets what it knows of the document, as [`Session::leave`] does. Returns what that was, to be dropped where it may
+    /// take a moment.
+    pub fn forget_document(&mut self) -> impl Sized + use<> {
+        (std::mem::replace(&mut self.base, ParkedBase::Unknown), self.names.take())
     }
 }
 

@@ -10,6 +10,7 @@ use durable_stash_schedules::{
     Backend, Clock, Config, DrainReport, Engine, Error, Handle, Json, Key, Mount, Open, Overrides, Secret, Slot, Stats,
     TabId, Unobserved, Values, View, Vsn,
 };
+use shuttle::rand::{Rng, thread_rng};
 use shuttle::sync::mpsc;
 use shuttle::thread;
 
@@ -23,7 +24,8 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// An engine whose sessions leave memory as soon as they are at rest, so that each input may meet a retirement.
+    /// An engine whose sessions leave memory as soon as they are at rest, so that each input may meet a retirement; or
+    /// are parked before, for a few looks at the clock.
     pub(crate) fn new(store: Arc<Watched>) -> Self {
         Self::with(store, |_| ())
     }
@@ -32,7 +34,7 @@ impl World {
         let secret = Secret::new(*b"0123456789abcdef0123456789abcdef").unwrap();
         let mut config = Config::new(Backend::Memory(MemoryStore::new()), vec![secret]);
         config.sweep_every_ms = 0;
-        config.idle_after_ms = 0;
+        config.idle_after_ms = if thread_rng().gen_bool(0.5) { 0 } else { RESTS_MS };
         config.policy.backoff_base_ms = 1;
         config.policy.backoff_cap_ms = 2;
         change(&mut config);
@@ -163,4 +165,5 @@ fn key_of(tab: &str) -> String {
 }
 
 /// A task's last fields take some ten steps to drop.
+const RESTS_MS: u64 = 8;
 const STEPS_TO_UNWIND: usize = 300;
