@@ -8,9 +8,8 @@ use durable_stash_machine::{ClaimId, Parked};
 use parking_lot::Mutex;
 
 use crate::budget::Share;
-use crate::driver::Input;
 use crate::error::Failure;
-use crate::inbox::Inbox;
+use crate::inbox::{Inbox, Input};
 use crate::session_key::SessionKey;
 use crate::standing::HandleState;
 

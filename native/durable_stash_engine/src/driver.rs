@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use durable_stash_machine::{
-    ClaimId, Command, Effect, Event, Incident, Notice, Now, Outcome, ReadAnswer, RequestId, Session, Slot, Start,
+    ClaimId, Command, Effect, Event, Notice, Now, Outcome, ReadAnswer, RequestId, Session, Start,
 };
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -21,6 +21,7 @@ use crate::budget::Share;
 use crate::cell::{Cell, Rest};
 use crate::engine::Shared;
 use crate::error::{Error, Failure};
+use crate::inbox::Input;
 use crate::leaning::Leaning;
 use crate::observer::EngineEvent;
 use crate::registry::Woken;
@@ -29,34 +30,6 @@ use crate::stats::up;
 use crate::store::ObjectName;
 use crate::tasks::Task;
 use crate::ticket::Ticket;
-
-/// What a session's driver is fed, beside the store's answers and the time.
-pub(crate) enum Input {
-    /// `wall` is when the mount was: claims are ordered by that, not by when a node that stood still got round to them.
-    Claim {
-        handle: Arc<HandleState>,
-        command: Command,
-        wall: u64,
-    },
-    Write {
-        handle: Arc<HandleState>,
-        command: Command,
-        share: Share,
-    },
-    Read {
-        slot: Arc<Slot>,
-        handle: Arc<HandleState>,
-        /// A dead mount only reads.
-        claimed: bool,
-        reply: Ticket<Result<ReadAnswer, Error>>,
-    },
-    Forget {
-        reply: Ticket<Result<(), Error>>,
-    },
-    Release(ClaimId),
-    Drain,
-    Stop,
-}
 
 /// Drives the session for as long as it has something to do.
 pub(crate) fn run(shared: Arc<Shared>, woken: Woken, minted: bool) -> impl Future<Output = ()> + Send + 'static {
@@ -371,7 +344,7 @@ impl Driver {
                 }
             }
             Notice::Happened(incident) => {
-                self.count(&incident);
+                counters.count(&incident);
                 let session = self.cell.key().tag();
                 self.shared.observer.happened(EngineEvent::Session { session, incident });
             }
@@ -380,29 +353,6 @@ impl Driver {
 
     fn settled(&self, count: u64) {
         self.shared.counters.unsaved_ops.fetch_sub(count, Relaxed);
-    }
-
-    fn count(&self, incident: &Incident) {
-        let counters = &self.shared.counters;
-        match incident {
-            Incident::Committed { .. } => up(&counters.commits),
-            Incident::Conflict(_) => up(&counters.conflicts),
-            Incident::Resolved { .. } => up(&counters.resolved),
-            Incident::Retry { .. } => up(&counters.retries),
-            Incident::StaleServed => up(&counters.stale_served),
-            Incident::StaleRead => up(&counters.stale_reads),
-            Incident::Quarantined => up(&counters.quarantined),
-            Incident::Corrupt => up(&counters.corrupt),
-            Incident::NewerFormat => up(&counters.newer_format),
-            Incident::Rekeyed => up(&counters.rekeyed),
-            Incident::Expired => up(&counters.expired),
-            Incident::TabsEvicted { count } => {
-                counters.tabs_evicted.fetch_add(*count as u64, Relaxed);
-            }
-            Incident::ComponentsEvicted { count } => {
-                counters.components_evicted.fetch_add(*count as u64, Relaxed);
-            }
-        }
     }
 
     /// A handle brings its epoch back if the engine is restarted under its LiveView.

@@ -6,9 +6,9 @@ use std::task::Waker;
 use durable_stash_machine::{Command, ErrorKind, Json, Key, ReadAnswer, Slot, Values};
 
 use crate::cell::Cell;
-use crate::driver::Input;
 use crate::engine::Shared;
 use crate::error::{Error, Failure};
+use crate::inbox::Input;
 use crate::standing::HandleState;
 use crate::stats::{down, up};
 use crate::ticket::Ticket;

@@ -1,9 +1,43 @@
 //! What a session's driver has yet to take, in the order of arrival.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use crate::driver::Input;
+use durable_stash_machine::{ClaimId, Command, ReadAnswer, Slot};
+
+use crate::budget::Share;
+use crate::error::Error;
+use crate::standing::HandleState;
+use crate::ticket::Ticket;
+
+/// What a session's driver is fed, beside the store's answers and the time.
+pub(crate) enum Input {
+    /// `wall` is when the mount was: claims are ordered by that, not by when a node that stood still got round to them.
+    Claim {
+        handle: Arc<HandleState>,
+        command: Command,
+        wall: u64,
+    },
+    Write {
+        handle: Arc<HandleState>,
+        command: Command,
+        share: Share,
+    },
+    Read {
+        slot: Arc<Slot>,
+        handle: Arc<HandleState>,
+        /// A dead mount only reads.
+        claimed: bool,
+        reply: Ticket<Result<ReadAnswer, Error>>,
+    },
+    Forget {
+        reply: Ticket<Result<(), Error>>,
+    },
+    Release(ClaimId),
+    Drain,
+    Stop,
+}
 
 /// The inputs of a live session. It lives in the session's cell, under the lock that decides whether the driver may go.
 pub(crate) struct Inbox {

@@ -21,8 +21,8 @@ use parking_lot::Mutex;
 
 use crate::budget::Share;
 use crate::cell::{Cell, Dormant, Phase, Rest, State};
-use crate::driver::Input;
 use crate::error::Failure;
+use crate::inbox::Input;
 use crate::leaving::Leaving;
 use crate::session_key::SessionKey;
 use crate::standing::HandleState;

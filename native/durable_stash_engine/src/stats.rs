@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use durable_stash_machine::Incident;
+
 /// A declaration of every counter once, as the atomics and as the copy that callers get.
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
@@ -105,6 +107,31 @@ counters! {
     buried,
     /// Tombstones that the sweeper deleted.
     deleted,
+}
+
+impl Counters {
+    /// Something happened in a session.
+    pub(crate) fn count(&self, incident: &Incident) {
+        match incident {
+            Incident::Committed { .. } => up(&self.commits),
+            Incident::Conflict(_) => up(&self.conflicts),
+            Incident::Resolved { .. } => up(&self.resolved),
+            Incident::Retry { .. } => up(&self.retries),
+            Incident::StaleServed => up(&self.stale_served),
+            Incident::StaleRead => up(&self.stale_reads),
+            Incident::Quarantined => up(&self.quarantined),
+            Incident::Corrupt => up(&self.corrupt),
+            Incident::NewerFormat => up(&self.newer_format),
+            Incident::Rekeyed => up(&self.rekeyed),
+            Incident::Expired => up(&self.expired),
+            Incident::TabsEvicted { count } => {
+                self.tabs_evicted.fetch_add(*count as u64, Relaxed);
+            }
+            Incident::ComponentsEvicted { count } => {
+                self.components_evicted.fetch_add(*count as u64, Relaxed);
+            }
+        }
+    }
 }
 
 pub(crate) fn up(counter: &AtomicU64) {
