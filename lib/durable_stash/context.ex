@@ -17,7 +17,7 @@ defmodule DurableStash.Context do
 
   @private :durable_stash
 
-  @enforce_keys [:options, :view, :sid, :tab, :slice, :host, :minted?, :mounted_at]
+  @enforce_keys [:options, :view, :sid, :tab, :slice, :host, :minted?, :epoch]
   @derive {Inspect, only: [:view, :options, :superseded?, :error]}
   defstruct [
     :options,
@@ -31,9 +31,9 @@ defmodule DurableStash.Context do
     :host,
     # The sid was minted in this very request: nothing can be stored under it.
     :minted?,
-    # When it mounted, in ms since the epoch, on the engine's clock: a handle that is opened later, as a component's may be, stands
-    # with this mount, and behind every one since.
-    :mounted_at,
+    # Where its mount stands, on the engine's clock as long as no handle says so: a handle that is opened later, as a component's may
+    # be, stands with this mount, and behind every one since.
+    :epoch,
     component?: false,
     # The mount is not over: a handle that is opened now takes the tab.
     mounting?: true,
@@ -69,7 +69,7 @@ defmodule DurableStash.Context do
           host: Host.key(),
           component?: boolean(),
           minted?: boolean(),
-          mounted_at: non_neg_integer(),
+          epoch: Session.epoch(),
           mounting?: boolean(),
           late: :late | :late_fresh,
           session: Session.t() | nil,
@@ -103,7 +103,7 @@ defmodule DurableStash.Context do
       tab: tab,
       slice: Atom.to_string(socket.view),
       host: Host.key(socket),
-      mounted_at: System.os_time(:millisecond),
+      epoch: Session.epoch_at(System.os_time(:millisecond)),
       late: if(tab.mount == :fresh, do: :late_fresh, else: :late),
       minted?: tab.mount == :dead and SessionKey.minted?(session, sid)
     }
@@ -131,7 +131,7 @@ defmodule DurableStash.Context do
       minted?: around.minted?,
       mounting?: lent.mounting?,
       late: if(lent.dropped == nil, do: around.late, else: :late),
-      mounted_at: max(Session.epoch(around.session) || around.mounted_at, lent.dropped || 0),
+      epoch: max(Session.epoch(around.session) || around.epoch, lent.dropped || 0),
       session: before
     }
   end
@@ -263,7 +263,7 @@ defmodule DurableStash.Context do
       vsn: options.vsn,
       tab: tab.id,
       mount: mount(context),
-      epoch: Session.epoch(context.session) || context.mounted_at,
+      epoch: Session.epoch(context.session) || context.epoch,
       stores_tab: options.tab_keys != [],
       minted: context.minted?
     }

@@ -51,7 +51,7 @@ defmodule DurableStash.Native do
           vsn: non_neg_integer(),
           tab: String.t(),
           mount: :dead | :fresh | :rejoin | :again | :late | :late_fresh,
-          # For the last three: what `session_epoch/1` said of the handle before.
+          # What `session_epoch/1` said of the handle before, or `DurableStash.Session.epoch_at/1` of the mount.
           epoch: non_neg_integer() | nil,
           stores_tab: boolean(),
           minted: boolean(),
@@ -124,6 +124,7 @@ defmodule DurableStash.Native do
            down? :: boolean()}
   def session_status(_session), do: not_loaded()
 
+  # In no unit of time: `Epoch` in durable_stash_machine/src/slice.rs.
   @spec session_epoch(session()) :: non_neg_integer() | nil
   def session_epoch(_session), do: not_loaded()
 

@@ -13,12 +13,17 @@ defmodule DurableStash.Session do
   # does not answer at all.
   @recover_margin 1_000
 
+  # Below the milliseconds of an epoch: `Epoch` in durable_stash_machine/src/slice.rs says what they tell apart.
+  @bits_below_ms 22
+
   @enforce_keys [:engine, :resource]
   defstruct [:engine, :resource]
 
   @type t :: %__MODULE__{engine: Engine.t(), resource: reference()}
   @type pairs :: [{key :: String.t(), term()}]
   @type changes :: [{key :: String.t(), term()} | {key :: String.t(), term(), :default}]
+  # Where a mount stands among those of its tab. The higher one is the later.
+  @type epoch :: non_neg_integer()
   @type refusal :: {key :: String.t(), Error.kind(), message :: String.t()}
 
   @doc """
@@ -33,7 +38,7 @@ defmodule DurableStash.Session do
           vsn: pos_integer(),
           tab: String.t(),
           mount: Tab.mount() | :again | :late | :late_fresh,
-          epoch: non_neg_integer() | nil,
+          epoch: epoch() | nil,
           stores_tab: boolean(),
           minted: boolean()
         }) :: {:ok, t()} | {:error, Error.t()}
@@ -50,7 +55,7 @@ defmodule DurableStash.Session do
   Where the handle's mount stands among those of its tab, for the handle that is opened `:again`. None before the engine
   has heard of it.
   """
-  @spec epoch(t() | nil) :: non_neg_integer() | nil
+  @spec epoch(t() | nil) :: epoch() | nil
   def epoch(nil), do: nil
 
   def epoch(%__MODULE__{resource: resource}) do
@@ -59,6 +64,10 @@ defmodule DurableStash.Session do
       epoch -> epoch
     end
   end
+
+  @doc "Where a mount stands that no engine has heard of."
+  @spec epoch_at(milliseconds :: non_neg_integer()) :: epoch()
+  def epoch_at(milliseconds), do: Bitwise.bsl(milliseconds, @bits_below_ms)
 
   @doc "Whether the handle belongs to the engine that runs now."
   @spec current?(t()) :: boolean()

@@ -35,6 +35,32 @@ defmodule DurableStash.SessionTest do
              Session.recover(session)
   end
 
+  test "an epoch is the millisecond of its mount, and stands above every one that is told by a clock alone", %{
+    engine: engine
+  } do
+    before = System.os_time(:millisecond)
+    session = open(engine)
+    assert eventually(fn -> Session.epoch(session) != nil end)
+    since = System.os_time(:millisecond)
+    assert Session.epoch(session) in Session.epoch_at(before)..(Session.epoch_at(since + 1) - 1)
+  end
+
+  test "a mount that no engine heard of gives way to one that came after it, and to none from before", context do
+    %{engine: engine} = context
+    first = open(engine)
+    assert eventually(fn -> Session.epoch(first) != nil end)
+    unheard = Session.epoch_at(System.os_time(:millisecond) + 1)
+    again = open(engine, mount: :again, epoch: unheard)
+    assert eventually(fn -> match?({:ok, %{superseded?: true}}, Session.status(first)) end)
+    assert {:ok, %{superseded?: false}} = Session.status(again)
+
+    Process.sleep(3)
+    later = open(engine, mount: :rejoin)
+    zombie = open(engine, mount: :again, epoch: unheard)
+    assert eventually(fn -> match?({:ok, %{superseded?: true}}, Session.status(zombie)) end)
+    assert {:ok, %{superseded?: false}} = Session.status(later)
+  end
+
   test "reads see what was accepted and is not stored yet", %{engine: engine, backend: backend} do
     session = open(engine)
     TestBackend.stall_puts(backend, 1)

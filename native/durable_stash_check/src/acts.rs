@@ -46,7 +46,7 @@ impl Stepping<'_> {
 
     fn claim(&mut self, live: u8, fresh: bool) {
         let script = &self.scenario.lives[usize::from(live)];
-        self.world.pass_to_mount();
+        self.world.pass_to_mount(self.scenario);
         let claim = self.next_claim(live);
         self.world.lives[usize::from(live)].mount = u8::try_from(self.world.mounts.len()).unwrap_or(u8::MAX);
         for (other, rival) in self.scenario.lives.iter().zip(&mut self.world.lives) {

@@ -8,7 +8,7 @@
 //! What is assumed:
 //!
 //! - A request reaches the store within the time that a tombstone stands (an hour), or never.
-//! - The mounts of one tab are a second apart, on clocks that agree: `fence.rs` does not tell them apart otherwise.
+//! - The mounts of one tab are seconds apart, on clocks that agree; or all within one millisecond, and then any may win.
 //! - The store never refuses (403, 501) a copy of a request that it has applied.
 //! - At a moment when something waits for a time, any node may be late. Time itself goes on in steps, from timer to
 //!   timer, and for all nodes alike.

@@ -236,7 +236,7 @@ impl Commit<'_> {
             && self.after.header.contains(self.after.header.write)
     }
 
-    /// I6: the tab of no operation in it belongs to a later mount already.
+    /// I6: the tab of no operation in it belongs to a later mount already, nor to one that has come between.
     fn i6_nobody_superseded_writes(&self) -> bool {
         let Some(before) = &self.before.stored else { return true };
         if before.header.is_over(self.now().wall) {
@@ -250,12 +250,26 @@ impl Commit<'_> {
             })
         });
         !goes_back
+            && !self.ops.members().any(|op| self.returns(op))
             && self.ops.members().all(|op| {
                 let script = &self.scenario.lives[usize::from(self.scenario.ops[usize::from(op)].live)];
                 let mount = self.world.ops[usize::from(op)].mount;
                 let stored = before.document.epoch(&script.slot.view, &script.slot.tab);
-                !script.stores_tab || stored.is_none_or(|stored| self.world.mount(stored) <= mount)
+                !script.stores_tab || !stored.is_some_and(|stored| self.world.is_later(stored, mount))
             })
+    }
+
+    /// Whether another mount's value stands in the tab where one of the operation's own mount stood before: however close
+    /// the two mounts were, one of them had lost by then.
+    fn returns(&self, op: u8) -> bool {
+        let live = |op: u8| self.scenario.ops[usize::from(op)].live;
+        let mount = |op: u8| self.world.ops[usize::from(op)].mount;
+        let own = self.before.applied.members().filter(|earlier| mount(*earlier) == mount(op));
+        let stood = own.fold(Bits::default(), |stood, own| stood.and(self.world.ops[usize::from(own)].places));
+        let of_tab = stood.both(self.scenario.places_of(live(op), true));
+        let holders = of_tab.members().filter_map(|place| self.before.content().at(place));
+        self.scenario.lives[usize::from(live(op))].stores_tab
+            && holders.into_iter().any(|holder| mount(holder) != mount(op))
     }
 
     /// I9: every value that is new there belongs there, and was set by an operation of this batch.

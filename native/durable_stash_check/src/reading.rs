@@ -117,6 +117,6 @@ impl<'a> Shown<'a> {
         let stored =
             object.stored.as_ref().and_then(|stored| stored.document.epoch(&script.slot.view, &script.slot.tab));
         script.stores_tab
-            && stored.is_some_and(|stored| self.world.mount(stored) > self.world.ops[usize::from(op)].mount)
+            && stored.is_some_and(|stored| self.world.is_later(stored, self.world.ops[usize::from(op)].mount))
     }
 }

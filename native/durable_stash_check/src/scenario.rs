@@ -22,6 +22,8 @@ pub struct Scenario {
     pub faults: Faults,
     /// What the sessions keep to.
     pub policy: Arc<Policy>,
+    /// How far apart mounts are, on clocks that agree.
+    pub mount_ms: u64,
     /// What must be reachable in it.
     pub reaches: &'static [Reached],
     /// Every place that a value may stand at.
@@ -164,6 +166,7 @@ impl Scenario {
             lives,
             faults: Faults::default(),
             policy: Arc::new(policy),
+            mount_ms: 2_000,
             reaches: &[],
             places,
             ops,
@@ -174,6 +177,12 @@ impl Scenario {
     /// With these faults.
     pub fn faults(mut self, faults: Faults) -> Self {
         self.faults = faults;
+        self
+    }
+
+    /// With mounts in one millisecond.
+    pub fn at_once(mut self) -> Self {
+        self.mount_ms = 0;
         self
     }
 

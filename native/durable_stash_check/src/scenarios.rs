@@ -25,6 +25,7 @@ pub fn all(size: Size) -> Vec<Scenario> {
         sweep_against_write(size),
         claim_against_zombie_on_one_node(size),
         claim_against_zombie_on_two_nodes(size),
+        two_mounts_at_once(size),
         a_zombie_over_a_restart(size),
         a_fresh_mount(size),
         a_page_that_is_left(size),
@@ -171,6 +172,23 @@ pub fn claim_against_zombie_on_two_nodes(size: Size) -> Scenario {
         Script::on(1, "t", &[REJOIN, both("b", "c")]).stores_tab(),
     ];
     Scenario::new("claim_against_zombie_on_two_nodes", 2, lives).faults(faults).reaches(&[
+        Reached::ZombieFenced,
+        Reached::ToldSaved,
+        Reached::Conflict,
+    ])
+}
+
+/// A tab mounts on two nodes in one millisecond. Either may win; and only one.
+pub fn two_mounts_at_once(size: Size) -> Scenario {
+    let faults = match size {
+        Size::Small => Faults { timeouts: 1, ..Faults::default() },
+        Size::Full => Faults { timeouts: 2, evictions: 1, crashes: 1, ..Faults::default() },
+    };
+    let lives = vec![
+        Script::on(0, "t", &[REJOIN, both("a", "c"), both("", "c")]).stores_tab(),
+        Script::on(1, "t", &[REJOIN, both("", "c"), both("b", "c")]).stores_tab(),
+    ];
+    Scenario::new("two_mounts_at_once", 2, lives).at_once().faults(faults).reaches(&[
         Reached::ZombieFenced,
         Reached::ToldSaved,
         Reached::Conflict,

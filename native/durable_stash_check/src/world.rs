@@ -36,6 +36,8 @@ pub(crate) struct World {
     pub(crate) time: u64,
     /// When each mount was, in ms since the epoch.
     pub(crate) mounts: Vec<u64>,
+    /// How much time has passed for mounts to be apart.
+    pub(crate) apart: u64,
     /// Promises that were broken on the way here.
     pub(crate) broken: Broken,
     /// What the last step has shown. Not part of the state's identity: it proves that something can happen.
@@ -173,6 +175,7 @@ impl World {
             left: scenario.faults,
             time: 0,
             mounts: Vec::new(),
+            apart: 0,
             broken: Broken::default(),
             just: Bits::default(),
         }
@@ -180,23 +183,25 @@ impl World {
 
     /// The present moment.
     pub(crate) fn now(&self) -> Now {
-        Now { mono: self.time, wall: EPOCH_MS + self.time + self.mounts.len() as u64 * MOUNT_MS }
+        Now { mono: self.time, wall: EPOCH_MS + self.time + self.apart }
     }
 
-    /// The next mount comes, and its claim a millisecond after it.
-    pub(crate) fn pass_to_mount(&mut self) {
-        self.mounts.push(self.now().wall + MOUNT_MS - 1);
+    /// The next mount comes.
+    pub(crate) fn pass_to_mount(&mut self, scenario: &Scenario) {
+        self.apart += scenario.mount_ms;
+        self.mounts.push(self.now().wall);
     }
 
-    /// The mount that has stored this claim: the last one that was there by then.
-    pub(crate) fn mount(&self, epoch: Epoch) -> u8 {
-        self.mounts.iter().fold(0, |count, at| count + u8::from(*at <= epoch.0))
+    /// Whether the claim that is stored is of a mount that came later than this one, and not in the same millisecond.
+    pub(crate) fn is_later(&self, stored: Epoch, mount: u8) -> bool {
+        let by_then = self.mounts.iter().filter(|at| **at <= stored.millis()).max();
+        by_then > usize::from(mount).checked_sub(1).map(|mount| &self.mounts[mount])
     }
 
     /// Whether what stands in the tab is a later mount's, and not the fresh one's to empty.
     pub(crate) fn is_past(&self, fresh: &Fresh, scenario: &Scenario, document: &Document) -> bool {
         let slot = &scenario.lives[usize::from(fresh.live)].slot;
-        document.epoch(&slot.view, &slot.tab).is_some_and(|stored| self.mount(stored) > fresh.mount)
+        document.epoch(&slot.view, &slot.tab).is_some_and(|stored| self.is_later(stored, fresh.mount))
     }
 
     /// The operations for which this holds.
@@ -234,7 +239,7 @@ impl PartialEq for World {
             && (&self.lives, &self.ops) == (&other.lives, &other.ops)
             && (&self.fresh, &self.readings) == (&other.fresh, &other.readings)
             && (self.left, self.time, self.broken) == (other.left, other.time, other.broken)
-            && self.mounts == other.mounts
+            && (&self.mounts, self.apart) == (&other.mounts, other.apart)
     }
 }
 
@@ -244,12 +249,9 @@ impl Hash for World {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (&self.nodes, &self.object, &self.loose).hash(state);
         (&self.lives, &self.ops, &self.fresh, &self.readings).hash(state);
-        (self.left, self.time, &self.mounts, self.broken).hash(state);
+        (self.left, self.time, &self.mounts, self.apart, self.broken).hash(state);
     }
 }
 
 /// Any time will do.
 const EPOCH_MS: u64 = 1_000;
-/// Mounts of one tab are seconds apart: the machine does not tell them from one another after a restart if they are
-/// closer (fence.rs).
-const MOUNT_MS: u64 = 2_000;

@@ -44,6 +44,11 @@ fn a_zombie_on_another_node_changes_nothing_once_the_claim_is_stored() {
 }
 
 #[test]
+fn of_two_mounts_in_one_millisecond_exactly_one_wins() {
+    keeps_every_promise(scenarios::two_mounts_at_once(Size::Small));
+}
+
+#[test]
 fn a_zombie_stays_one_over_an_engine_restart() {
     keeps_every_promise(scenarios::a_zombie_over_a_restart(Size::Small));
 }

@@ -47,8 +47,8 @@ pub struct Open<'a> {
     pub slot: Slot,
     /// What kind of mount it is.
     pub mount: Mount,
-    /// Where the mount stands, as [`Handle::epoch`] told, or its moment (ms since the epoch) if no handle has told yet: a claim
-    /// is ordered by that. None is now, and for `Mount::Again` and `Mount::Late` behind every other.
+    /// Where the mount stands, as [`Handle::epoch`] told, or `Epoch::at` its moment if no handle has told yet: a claim is ordered by
+    /// that. None is now, and for `Mount::Again` and `Mount::Late` behind every other.
     pub epoch: Option<u64>,
     /// The view has `:reconnect` keys.
     pub stores_tab: bool,
@@ -174,7 +174,8 @@ impl Engine {
         let slot = Arc::new(open.slot);
         let stores_tab = open.stores_tab;
         let claims = |fresh| Command::Claim { claim, slot: slot.clone(), fresh, stores_tab };
-        let epoch = Epoch(open.epoch.unwrap_or(0));
+        let stands = open.epoch.map(Epoch);
+        let epoch = stands.unwrap_or_default();
         let command = match open.mount {
             Mount::Dead => None,
             Mount::Fresh => Some(claims(true)),
@@ -184,7 +185,7 @@ impl Engine {
         };
         let claimed = command.is_some();
         let now = shared.clock.now().wall;
-        let wall = open.epoch.map_or(now, |epoch| now.min(epoch));
+        let wall = stands.map_or(now, |epoch| now.min(epoch.millis()));
         let input = command.map(|command| Input::Claim { handle: state.clone(), command, wall });
         let (cell, wake) = shared.registry.open(key, own_secrets, &state, input)?;
         shared.drive(wake, open.minted);

@@ -36,7 +36,7 @@ fn fold_a_burst(criterion: &mut Criterion) {
                 |stashes| {
                     let mut batch = Batch::default();
                     for (stamp, stash) in stashes.into_iter().enumerate() {
-                        let edit = batch.claim(ClaimId(1), &slot(), Epoch(WALL), true);
+                        let edit = batch.claim(ClaimId(1), &slot(), Epoch::at(WALL), true);
                         edit.edit(Stamp(stamp as u64), stash.clone(), stash);
                     }
                     batch
@@ -137,7 +137,7 @@ fn commit_a_stash(criterion: &mut Criterion) {
 
 fn batch(keys: usize, seed: u64) -> Batch {
     let mut batch = Batch::default();
-    let edit = batch.claim(ClaimId(1), &slot(), Epoch(WALL), true);
+    let edit = batch.claim(ClaimId(1), &slot(), Epoch::at(WALL), true);
     edit.edit(Stamp(1), entries(keys, seed), entries(keys, seed + 1));
     batch
 }

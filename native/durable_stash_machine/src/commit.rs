@@ -10,7 +10,6 @@ use crate::limits::Now;
 use crate::notice::{Conflict, Incident, Notice, Outcome};
 use crate::phase::{Built, Flight, Frozen};
 use crate::session::Session;
-use crate::slice::Epoch;
 use crate::write_id::WriteId;
 
 impl Session {
@@ -220,11 +219,7 @@ impl Session {
     }
 
     fn saved(&mut self, now: Now, mut frozen: Frozen, rev: u64, bytes: usize) {
-        for (claim, edit) in &frozen.batch.claims {
-            if let Some(holder) = self.fence.holder(&edit.slot, *claim) {
-                holder.is_stored = true;
-            }
-        }
+        self.fence.stored(&frozen.batch);
         let replaced = frozen.built.and_then(|built| built.replaces);
         if replaced.is_some() {
             self.happened(Incident::Rekeyed);
@@ -243,6 +238,9 @@ impl Session {
     /// Says that the batch is in no later object, or, if that cannot be said, that its outcome is unknown.
     pub(crate) fn fail(&mut self, frozen: &Frozen, kind: ErrorKind) {
         let outcome = if frozen.is_open() { Outcome::Unknown } else { Outcome::Failed(kind) };
+        if frozen.is_open() {
+            self.fence.stored(&frozen.batch);
+        }
         self.fail_batch(&frozen.batch, outcome);
     }
 
@@ -258,7 +256,7 @@ impl Session {
     pub(crate) fn owe_fresh(&mut self, claim: ClaimId, failed: &ClaimEdit) {
         let Some(fresh) = failed.fresh else { return };
         // The batch may have been applied for all that: what has its epoch, or a later one, is not to be emptied again.
-        let owed_by = fresh.owed_by.unwrap_or(Epoch(failed.epoch.0.saturating_sub(1)));
+        let owed_by = fresh.owed_by.unwrap_or_else(|| failed.epoch.before());
         let since = self.pending.claims.values_mut().find(|edit| edit.slot == failed.slot);
         if let Some(edit) = since {
             edit.start_fresh_below(Emptying { owed_by: Some(owed_by), is_reset: false, ..fresh });

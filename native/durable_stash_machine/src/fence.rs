@@ -8,10 +8,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::batch::ClaimEdit;
+use crate::batch::{Batch, ClaimEdit};
 use crate::command::ClaimId;
 use crate::limits::Now;
 use crate::slice::{Epoch, Slot};
+use crate::write_id::WriterId;
 
 /// The claims of this node's live LiveViews.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -36,7 +37,7 @@ pub(crate) struct Holder {
     pub(crate) owed_by: Option<Epoch>,
     /// It has written under its epoch, which stays as it is from then on.
     pub(crate) has_written: bool,
-    /// Its epoch is in the document.
+    /// Its epoch is in the document, or may be.
     pub(crate) is_stored: bool,
     /// When it took the tab (monotonic ms).
     claimed_at: u64,
@@ -55,6 +56,21 @@ impl PackedFence {
     pub(crate) fn unpack(self) -> Fence {
         let Self { holders, superseded } = self;
         Fence { holders: holders.into_iter().collect(), superseded: superseded.into_iter().collect() }
+    }
+}
+
+/// A claim that comes: when, on whose node, and what the store is known to have of its tab.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival {
+    pub(crate) now: Now,
+    pub(crate) writer: WriterId,
+    pub(crate) stored: Option<Epoch>,
+}
+
+impl Arrival {
+    /// Its epoch, if this was the highest on its own node.
+    fn above(&self, held: Option<Epoch>) -> Epoch {
+        Epoch::after(held.max(self.stored), self.now.wall, self.writer)
     }
 }
 
@@ -91,15 +107,14 @@ impl Fence {
         slot: &Arc<Slot>,
         fresh: bool,
         stores_tab: bool,
-        stored: Option<Epoch>,
-        now: Now,
+        arrival: Arrival,
     ) -> Option<ClaimId> {
         let previous = self.holders.get(slot);
-        let epoch = Epoch::after(previous.map(|holder| holder.epoch).max(stored), now.wall);
+        let epoch = arrival.above(self.highest(slot));
         // A rejoin after a fresh mount that never wrote inherits the emptying: it is still to be done.
         let owed_by = previous.filter(|_| !fresh).and_then(Holder::owed_by);
         let starts_fresh = stores_tab && (fresh || owed_by.is_some());
-        let holder = Holder { stores_tab, starts_fresh, owed_by, ..Holder::new(claim, epoch, now) };
+        let holder = Holder { stores_tab, starts_fresh, owed_by, ..Holder::new(claim, epoch, arrival.now) };
         let previous = self.holders.insert(slot.clone(), holder).filter(|holder| !holder.is_gone);
         let loser = previous.map(|holder| holder.claim).filter(|loser| *loser != claim);
         self.superseded.extend(loser);
@@ -156,6 +171,12 @@ impl Fence {
         self.holders.get_mut(slot).filter(|holder| holder.claim == claim)
     }
 
+    /// The highest epoch of the tab here, in whichever version of the view's code.
+    fn highest(&self, slot: &Slot) -> Option<Epoch> {
+        let of_tab = self.holders.iter().filter(|(other, _)| (&other.view, &other.tab) == (&slot.view, &slot.tab));
+        of_tab.map(|(_, holder)| holder.epoch).max()
+    }
+
     /// Where the claim stands, if it holds the tab.
     pub(crate) fn epoch(&self, claim: ClaimId) -> Option<Epoch> {
         self.holders.values().find(|holder| holder.claim == claim).map(|holder| holder.epoch)
@@ -176,16 +197,16 @@ impl Fence {
         claim: ClaimId,
         slot: &Arc<Slot>,
         stores_tab: bool,
-        stored: Option<Epoch>,
-        now: Now,
+        arrival: Arrival,
     ) -> &mut Holder {
-        let announced = |seen: Option<Epoch>, owed_by: Option<Epoch>| {
-            let (epoch, starts_fresh) = (Epoch::after(seen, now.wall), owed_by.is_some());
-            Holder { stores_tab, starts_fresh, owed_by, ..Holder::new(claim, epoch, now) }
+        let epoch = arrival.above(self.highest(slot));
+        let announced = |owed_by: Option<Epoch>| {
+            let starts_fresh = owed_by.is_some();
+            Holder { stores_tab, starts_fresh, owed_by, ..Holder::new(claim, epoch, arrival.now) }
         };
-        let holder = self.holders.entry(slot.clone()).or_insert_with(|| announced(stored, None));
+        let holder = self.holders.entry(slot.clone()).or_insert_with(|| announced(None));
         if holder.claim != claim {
-            *holder = announced(Some(holder.epoch).max(stored), holder.owed_by());
+            *holder = announced(holder.owed_by());
         }
         holder.stores_tab |= stores_tab;
         holder
@@ -216,6 +237,15 @@ impl Fence {
             holder.is_gone = true;
         }
         self.bound_debts();
+    }
+
+    /// The batch is in the document, or may be, and with it the epochs of its claims: they stay as they are.
+    pub(crate) fn stored(&mut self, batch: &Batch) {
+        for (claim, edit) in &batch.claims {
+            if let Some(holder) = self.holder(&edit.slot, *claim) {
+                holder.is_stored = true;
+            }
+        }
     }
 
     /// The mounts that took their tab at this moment or later and whose epoch is in no document yet.

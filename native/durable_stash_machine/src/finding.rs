@@ -136,8 +136,9 @@ impl Session {
                 self.happened(Incident::Expired);
             }
             self.base = Base::Stored(stored);
-            self.stand_above_the_future(now, getting.question.left.mono);
+            // What has been saved stands where it stands: this comes first.
             self.settle_by_base(now, getting.attempt);
+            self.stand_above_the_future(now, getting.question.left.mono);
         }
         self.empty_fresh_tabs(now);
         self.answer_all(now, getting.question.readers);

@@ -19,7 +19,6 @@ use crate::notice::{Found, Incident, Notice, ReadAnswer};
 use crate::phase::{Flight, Frozen};
 use crate::session::Session;
 use crate::slice::{Epoch, Json, Key, Slice, Slot, Tab, View, Vsn};
-use crate::write_id::WriteId;
 
 /// The reads of a session.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -271,15 +270,13 @@ impl Session {
     pub(crate) fn stand_above_the_future(&mut self, now: Now, left_at: u64) {
         let Some(stored) = self.base.stored() else { return };
         let writer = self.writer;
-        let is_open = |frozen: &&mut Frozen| !stored.header.contains(WriteId { writer, seq: frozen.seq });
-        let mut frozen = self.frozen.as_mut().filter(is_open);
         for (slot, holder) in self.fence.unstored_since(left_at.saturating_sub(self.policy.recover_timeout_ms)) {
             let Some(epoch) = stored.document.epoch(&slot.view, &slot.tab) else { continue };
-            if epoch < holder.epoch || epoch.0 <= now.wall {
+            if epoch < holder.epoch || epoch.millis() <= now.wall {
                 continue;
             }
-            holder.epoch = Epoch::after(Some(epoch), now.wall);
-            let batches = frozen.as_mut().map(|frozen| &mut frozen.batch).into_iter().chain([&mut self.pending]);
+            holder.epoch = Epoch::after(Some(epoch), now.wall, writer);
+            let batches = self.frozen.as_mut().map(|frozen| &mut frozen.batch).into_iter().chain([&mut self.pending]);
             for edit in batches.filter_map(|batch| batch.claims.get_mut(&holder.claim)) {
                 edit.epoch = holder.epoch;
             }
@@ -294,9 +291,9 @@ impl Session {
             && !holder.has_written
             && let Some(stored) = stored_epoch
             && stored >= holder.epoch
-            && stored.0 > now.wall
+            && stored.millis() > now.wall
         {
-            holder.epoch = Epoch::after(Some(stored), now.wall);
+            holder.epoch = Epoch::after(Some(stored), now.wall, self.writer);
             // It had no say over the tab's content before.
             self.empty_fresh_tabs(now);
         }

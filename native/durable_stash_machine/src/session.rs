@@ -29,7 +29,7 @@ use crate::command::{ClaimId, Command, RequestId, Values};
 use crate::effect::{Attempt, Effect};
 use crate::error::ErrorKind;
 use crate::event::Event;
-use crate::fence::Fence;
+use crate::fence::{Arrival, Fence};
 use crate::limits::{Now, Policy};
 use crate::name::{DocumentName, Names};
 use crate::notice::{Incident, Notice};
@@ -115,11 +115,12 @@ impl Session {
         match command {
             Command::Claim { claim, slot, fresh, stores_tab } => self.claim(now, claim, &slot, fresh, stores_tab),
             Command::Reclaim { claim, slot, stores_tab, epoch } => {
-                if let Some(loser) = self.fence.reclaim(claim, &slot, stores_tab, epoch) {
+                if let Some(loser) = self.fence.reclaim(claim, &slot, stores_tab, epoch.by(self.writer)) {
                     self.tell(Notice::Superseded { claim: loser });
                 }
             }
             Command::ClaimLate { claim, slot, fresh, stores_tab, epoch } => {
+                let epoch = epoch.by(self.writer);
                 if let Some(loser) = self.fence.claim_late(claim, &slot, fresh, stores_tab, epoch, now) {
                     self.tell(Notice::Superseded { claim: loser });
                 }
@@ -239,11 +240,15 @@ impl Session {
     }
 
     fn claim(&mut self, now: Now, claim: ClaimId, slot: &Arc<Slot>, fresh: bool, stores_tab: bool) {
-        let stored = self.base.epoch(&slot.view, &slot.tab);
-        if let Some(loser) = self.fence.claim(claim, slot, fresh, stores_tab, stored, now) {
+        let arrival = self.arrival(now, slot);
+        if let Some(loser) = self.fence.claim(claim, slot, fresh, stores_tab, arrival) {
             self.notices.push_back(Notice::Superseded { claim: loser });
         }
         self.empty_fresh_tabs(now);
+    }
+
+    fn arrival(&self, now: Now, slot: &Slot) -> Arrival {
+        Arrival { now, writer: self.writer, stored: self.base.epoch(&slot.view, &slot.tab) }
     }
 
     fn write(&mut self, now: Now, claim: ClaimId, slot: &Arc<Slot>, op: u64, edits: Edits) {
@@ -252,8 +257,8 @@ impl Session {
         }
         let stamp = self.next_stamp();
         let before = self.is_near_limit(&edits).then(|| self.pending.clone());
-        let stored = self.base.epoch(&slot.view, &slot.tab);
-        let holder = self.fence.writer(claim, slot, edits.names_tab(), stored, now);
+        let arrival = self.arrival(now, slot);
+        let holder = self.fence.writer(claim, slot, edits.names_tab(), arrival);
         self.pending.accept(now.mono);
         let edit = self.pending.claim(claim, slot, holder.epoch, holder.stores_tab);
         // The claim may have been taken for one without `:reconnect` keys before.

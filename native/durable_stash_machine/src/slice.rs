@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::write_id::WriterId;
+
 /// A shared, immutable piece of text with a meaning of its own.
 macro_rules! text {
     ($(#[$doc:meta])* $name:ident) => {
@@ -103,18 +105,54 @@ pub struct Slot {
 
 /// The claim of one mount on its tab; a later mount of the tab takes a higher one.
 ///
-/// It is a hybrid logical clock: the wall clock's milliseconds at the mount, but always above every epoch of
+/// It is a hybrid logical clock: the wall clock's millisecond at the mount, but always above every epoch of
 /// the tab that the claiming node has seen. Two nodes that never saw each other's claims are so ordered by
 /// when the tab mounted, which is the order that the browser made.
+///
+/// ```text
+/// | 42 bits: ms since the epoch | 4 bits: the mounts of one node in one ms | 18 bits of the writer |
+/// ```
+///
+/// With the writer's bits two nodes do not take the same one, also in one and the same millisecond: one of them wins.
+/// The first releases stored milliseconds alone, which are below every epoch of today.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Epoch(pub u64);
 
 impl Epoch {
-    /// The epoch of a mount at this moment that has seen `seen`.
-    pub(crate) fn after(seen: Option<Epoch>, wall: u64) -> Self {
-        Self(seen.map_or(wall, |seen| wall.max(seen.0.saturating_add(1))))
+    /// Of a mount of which no more is known than its moment (ms since the epoch): above every one before that.
+    pub fn at(wall: u64) -> Self {
+        Self(wall.saturating_mul(1 << MILLI_BITS))
+    }
+
+    /// The epoch of a mount on the writer's node at this moment that has seen `seen`.
+    pub(crate) fn after(seen: Option<Epoch>, wall: u64, writer: WriterId) -> Self {
+        let next = seen.map_or(0, |seen| (seen.0 >> WRITER_BITS) + 1);
+        let tick = next.max(Self::at(wall).0 >> WRITER_BITS);
+        Self(tick.saturating_mul(1 << WRITER_BITS) | writer.low_bits(WRITER_BITS))
+    }
+
+    /// The same, and if a clock alone has told it, with the writer's bits.
+    pub(crate) fn by(self, writer: WriterId) -> Self {
+        let is_unsigned = self.0.trailing_zeros() >= WRITER_BITS;
+        Self(if is_unsigned { self.0 | writer.low_bits(WRITER_BITS) } else { self.0 })
+    }
+
+    /// The millisecond that it stands for: all that a clock can be compared with.
+    pub fn millis(self) -> u64 {
+        self.0 >> MILLI_BITS
+    }
+
+    /// The highest one below it.
+    pub(crate) fn before(self) -> Self {
+        Self(self.0.saturating_sub(1))
     }
 }
+
+/// A wall clock's milliseconds fit above them until the year 2109.
+const MILLI_BITS: u32 = 22;
+/// That two writers have these in common has a chance of one in 262,144, and then only counts for mounts of one tab in
+/// one millisecond.
+const WRITER_BITS: u32 = 18;
 
 /// One tab's part of a slice: the `:reconnect` keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]

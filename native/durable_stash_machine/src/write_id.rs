@@ -8,6 +8,14 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WriterId(pub u128);
 
+impl WriterId {
+    /// So many of its random bits, fewer than 64.
+    pub(crate) fn low_bits(self, count: u32) -> u64 {
+        let WriterId(bits) = self;
+        (bits as u64) & !(u64::MAX << count)
+    }
+}
+
 impl fmt::Display for WriterId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:032x}", self.0)

@@ -303,7 +303,7 @@ fn what_a_node_gives_up_on_an_older_revision_is_unknown_while_a_request_may_land
     // An operator puts an older object back, in which a later mount of the tab has left its claim.
     let (mut header, _) = lab.store.content(0).unwrap();
     header.rev = 0;
-    let tab = Tab { epoch: Epoch(lab.now.wall + 1_000_000), touched_at: lab.now.wall, ..Tab::default() };
+    let tab = Tab { epoch: Epoch::at(lab.now.wall + 1_000_000), touched_at: lab.now.wall, ..Tab::default() };
     let mut slice = Slice { touched_at: lab.now.wall, ..Slice::default() };
     slice.tabs.insert(TabId::new("t1"), tab);
     let mut document = Document::default();

@@ -1,6 +1,7 @@
 //! Who may write for a tab, and what a fresh mount empties.
 
-use durable_stash_machine::{ErrorKind, Outcome, PutOutcome, Refusal};
+use durable_stash_machine::slice::Epoch;
+use durable_stash_machine::{ErrorKind, Outcome, PutOutcome, Refusal, format};
 
 use crate::lab::{Lab, slot};
 
@@ -42,6 +43,119 @@ fn a_later_mount_on_another_node_supersedes_from_when_its_claim_is_stored() {
     let op = lab.stash_tab(&live, &[("d", "4")]);
     lab.settle();
     assert!(lab.is_saved(&live, op));
+}
+
+#[test]
+fn of_two_mounts_within_one_millisecond_on_two_nodes_exactly_one_wins() {
+    for [first, second] in [[0, 1], [1, 0]] {
+        for writes_first in [0, 1] {
+            let mut lab = Lab::nodes(2);
+            let lives = [first, second].map(|node| lab.rejoin(node, &slot("a", 1, "t1")));
+            assert_ne!(lab.epoch(&lives[0]), lab.epoch(&lives[1]));
+            for round in 1..=2 {
+                for live in [&lives[writes_first], &lives[1 - writes_first]] {
+                    lab.stash_tab(live, &[("d", &round.to_string())]);
+                    lab.settle();
+                }
+            }
+            let [loses, wins] =
+                if lab.is_superseded(&lives[0]) { &lives } else { &[lives[1].clone(), lives[0].clone()] };
+            assert!(lab.is_superseded(loses) && !lab.is_superseded(wins), "both, or none");
+            let (late, op) = (lab.stash_tab(loses, &[("d", "3")]), lab.stash_tab(wins, &[("d", "4")]));
+            lab.settle();
+            assert_eq!(lab.outcome(loses, late), SUPERSEDED);
+            assert!(lab.is_saved(wins, op));
+            assert_eq!(lab.stored_tab(&wins.slot, "d").as_deref(), Some("4"));
+        }
+    }
+}
+
+#[test]
+fn of_two_mounts_within_one_millisecond_in_two_versions_of_the_code_the_later_one_wins() {
+    for [before, since] in [[1, 2], [2, 1]] {
+        let mut lab = Lab::new();
+        let zombie = lab.rejoin(0, &slot("a", before, "t1"));
+        let live = lab.rejoin(0, &slot("a", since, "t1"));
+        assert!(lab.epoch(&live) > lab.epoch(&zombie));
+        let op = lab.stash_tab(&live, &[("d", "1")]);
+        lab.settle();
+        assert!(lab.is_saved(&live, op));
+        let late = lab.stash_tab(&zombie, &[("d", "2")]);
+        lab.settle();
+        assert_eq!(lab.outcome(&zombie, late), SUPERSEDED);
+    }
+}
+
+#[test]
+fn of_two_mounts_of_which_only_the_millisecond_is_known_exactly_one_wins() {
+    let mut lab = Lab::nodes(2);
+    let at = Epoch::at(lab.now.wall);
+    let lives = [0, 1].map(|node| lab.claim_late(node, &slot("a", 1, "t1"), false, at));
+    for round in 1..=2 {
+        for live in &lives {
+            lab.stash_tab(live, &[("d", &round.to_string())]);
+            lab.settle();
+        }
+    }
+    assert_eq!(lives.iter().filter(|live| lab.is_superseded(live)).count(), 1);
+}
+
+#[test]
+fn of_two_mounts_that_both_stand_above_one_claim_from_the_future_exactly_one_wins() {
+    let mut lab = Lab::nodes(3);
+    lab.step_wall(3_600_000);
+    let ahead = lab.rejoin(2, &slot("a", 1, "t1"));
+    lab.stash_tab(&ahead, &[("d", "0")]);
+    lab.settle();
+    lab.step_wall(-3_600_000);
+    let first = lab.rejoin(0, &slot("a", 1, "t1"));
+    lab.wait(7);
+    let second = lab.rejoin(1, &slot("a", 1, "t1"));
+    for live in [&first, &second] {
+        lab.read(live);
+    }
+    lab.settle();
+    for round in 1..=2 {
+        for live in [&first, &second] {
+            lab.stash_tab(live, &[("d", &round.to_string())]);
+            lab.settle();
+        }
+    }
+    assert_eq!([&first, &second].map(|live| lab.is_superseded(live)).iter().filter(|lost| **lost).count(), 1);
+}
+
+#[test]
+fn mounts_of_one_tab_within_one_millisecond_do_not_run_ahead_of_the_clock() {
+    let mut lab = Lab::nodes(2);
+    let mut before = Epoch::at(lab.now.wall);
+    for _ in 0..16 {
+        let live = lab.rejoin(0, &slot("a", 1, "t1"));
+        assert!(lab.epoch(&live) > before);
+        before = lab.epoch(&live);
+    }
+    assert_eq!(before.millis(), lab.now.wall);
+    lab.wait(1);
+    let elsewhere = lab.rejoin(1, &slot("a", 1, "t1"));
+    assert!(lab.epoch(&elsewhere) > before);
+}
+
+#[test]
+fn a_claim_of_a_release_that_counted_in_milliseconds_is_an_earlier_one() {
+    let mut lab = Lab::new();
+    let earlier = lab.rejoin(0, &slot("a", 1, "t1"));
+    lab.stash_tab(&earlier, &[("d", "1")]);
+    lab.settle();
+    let (header, mut document) = lab.store.content(0).unwrap();
+    for slice in document.views.values_mut().flat_map(|slices| slices.values_mut()) {
+        slice.tabs.values_mut().for_each(|tab| tab.epoch = Epoch(lab.now.wall));
+    }
+    lab.store.place(0, format::encode(&header, &document));
+    let node = lab.boot();
+    let live = lab.rejoin(node, &slot("a", 1, "t1"));
+    let op = lab.stash_tab(&live, &[("d", "2")]);
+    lab.settle();
+    assert!(lab.is_saved(&live, op));
+    assert_eq!(lab.stored_tab(&live.slot, "d").as_deref(), Some("2"));
 }
 
 #[test]
@@ -172,6 +286,33 @@ fn a_mount_whose_first_write_comes_late_gives_way_to_a_claim_that_may_have_come_
         let op = lab.stash_tab(&zombie, &[("d", "3")]);
         lab.settle();
         assert_eq!(lab.outcome(&zombie, op), SUPERSEDED);
+        assert_eq!(lab.stored_tab(&live.slot, "d").as_deref(), Some("2"));
+    }
+}
+
+#[test]
+fn a_mount_whose_first_write_has_landed_unheard_gives_way_to_a_later_claim_of_a_clock_that_runs_ahead() {
+    for is_given_up in [false, true] {
+        let mut lab = Lab::build(2, 1, |policy| policy.max_unsaved_age_ms = 1_000);
+        let zombie = lab.rejoin(0, &slot("a", 1, "t1"));
+        let first = lab.stash_tab(&zombie, &[("d", "1")]);
+        lab.serve_next(0);
+        let put = lab.take_put(0);
+        lab.reach(&put);
+        lab.step_wall(3_600_000);
+        let live = lab.rejoin(1, &slot("a", 1, "t1"));
+        lab.stash_tab(&live, &[("d", "2")]);
+        lab.serve_node(1);
+        lab.step_wall(-3_600_000);
+        lab.time_out(&put);
+        if is_given_up {
+            lab.wait(1_001);
+            assert_eq!(lab.outcome(&zombie, first), Some(Outcome::Unknown));
+        }
+        lab.settle();
+        let late = lab.stash_tab(&zombie, &[("d", "3")]);
+        lab.settle();
+        assert_eq!(lab.outcome(&zombie, late), SUPERSEDED);
         assert_eq!(lab.stored_tab(&live.slot, "d").as_deref(), Some("2"));
     }
 }
@@ -411,7 +552,7 @@ fn after_a_restart_of_the_engine_a_live_view_is_not_fenced_off_by_its_own_claim(
     lab.stash_tab(&live, &[("d", "1")]);
     lab.settle();
     let epoch = lab.epoch(&live);
-    assert!(epoch.0 > lab.now.wall);
+    assert!(epoch.millis() > lab.now.wall);
     lab.crash(0);
     let again = lab.reclaim(&live, epoch);
     let op = lab.stash_tab(&again, &[("d", "2")]);

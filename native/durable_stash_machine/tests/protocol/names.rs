@@ -17,6 +17,7 @@ fn rotated(nodes: usize) -> Lab {
     before.settle();
     let mut lab = Lab::build(nodes, 2, |_| ());
     lab.store.place(1, before.store.object(0).unwrap().body.clone());
+    lab.wait(1);
     lab
 }
 
@@ -222,6 +223,7 @@ fn rolling() -> Lab {
     lab.boot();
     let before = rotated(1).store.object(1).unwrap().body.clone();
     lab.store.place(1, before);
+    lab.wait(1);
     lab
 }
 
@@ -435,6 +437,7 @@ fn a_rotation_that_is_rolled_back_leaves_the_document_where_it_has_moved_to() {
     let new = lab.rejoin(0, &slot("a", 1, "t1"));
     lab.stash(&new, &[("k", "4")]);
     lab.settle();
+    lab.wait(1);
     let back = lab.boot_with(vec![1, 0]);
     let live = lab.rejoin(back, &slot("a", 1, "t1"));
     let op = lab.stash(&live, &[("m", "5")]);

@@ -114,7 +114,7 @@ impl World {
         }
         // A mount elsewhere does not tell this node's LiveView of the same tab, but one here does.
         let mount = self.next_mount;
-        let epoch = Epoch(self.now(index).wall);
+        let epoch = Epoch::at(self.now(index).wall);
         let view = LiveView { claim, slot: slot.clone(), stores_tab, ops: 0, mount, epoch, fresh, superseded: false };
         self.nodes[index].views.push(view.clone());
         self.history.mounts.insert((slot.view.clone(), slot.tab.clone()), mount);

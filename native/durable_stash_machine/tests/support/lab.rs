@@ -131,7 +131,7 @@ impl Lab {
 
     fn start(&mut self, names: Vec<usize>) -> Node {
         self.next_run += 1;
-        let writer = WriterId(u128::from(self.next_run) << 96 | 0xabc);
+        let writer = WriterId(u128::from(self.next_run) << 96 | u128::from(self.next_run));
         Node {
             session: self.session(writer, &names, Start::default()),
             writer,

@@ -260,7 +260,7 @@ impl World {
         let mut document = Document::default();
         for view in ["a", "b"] {
             let slot = Slot { view: View::new(view), vsn: Vsn(1), tab: TabId::new("t1") };
-            let mut tab = Tab { epoch: Epoch(START - 2_000), touched_at: START - 1_000, ..Tab::default() };
+            let mut tab = Tab { epoch: Epoch::at(START - 2_000), touched_at: START - 1_000, ..Tab::default() };
             let mut slice = Slice { touched_at: START - 1_000, ..Slice::default() };
             for key in ["k0", "k1"] {
                 let (key, json) = self.old_value(&slot, None, key);
@@ -338,7 +338,7 @@ impl World {
 }
 
 pub(super) fn writer(run: u64) -> WriterId {
-    WriterId(u128::from(run) << 64 | 7)
+    WriterId(u128::from(run) << 64 | u128::from(run))
 }
 
 pub(super) const START: u64 = 1_000_000;
