@@ -32,8 +32,18 @@ fn every_history_of_engines_under_faults_is_sound() {
             assert!(tally.get(&name).is_some_and(|count| *count > 0), "{name} was never brought about");
         }
         for what in [
-            "kills", "freezes", "drains", "restarts", "forgets", "sweeps", "deleted", "lost", "unknown", "failed",
+            "kills",
+            "freezes",
+            "drains",
+            "restarts",
+            "forgets",
+            "sweeps",
+            "deleted",
+            "lost",
+            "unknown",
+            "failed",
             "moved",
+            "mounts_at_once",
         ] {
             assert!(tally.get(what).is_some_and(|count| *count > 0), "never: {what}");
         }

@@ -5,7 +5,7 @@
 //! The order of the writes is known, so that one sweep along it is enough (Gibbons and Korach, "Testing Shared Memories",
 //! SIAM J. Comput. 26, 1997: with the write order known, linearizability of a register is decided in O(n log n)).
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::history::{Chain, Index, Register};
 use crate::judge::{Judge, Line, Promise};
@@ -20,8 +20,20 @@ struct Walk {
     line: Line,
     batches: HashSet<WriteId>,
     etags: HashSet<String>,
-    /// The latest mount of each tab that has written to the store, and the epoch that stood there then.
-    claims: HashMap<(Name, Name), (Index, u64)>,
+    /// Who has written to each tab.
+    claims: HashMap<(Name, Name), Claims>,
+}
+
+/// The mounts of one tab that have written to the store. A mount is known by its first client.
+struct Claims {
+    /// The latest, as far as clocks tell.
+    latest: Index,
+    /// The highest epoch that stood there.
+    epoch: u64,
+    /// Those that the last commit was of.
+    last: BTreeSet<Index>,
+    /// Those over which others have written.
+    overtaken: BTreeSet<Index>,
 }
 
 /// One step of it.
@@ -188,7 +200,7 @@ impl Judge<'_> {
             walk.claims.clear();
         }
         // An epoch that went with its tab fences nobody.
-        walk.claims.retain(|(view, tab), (_, epoch)| whole.epoch(*view, *tab) >= *epoch);
+        walk.claims.retain(|(view, tab), claims| whole.epoch(*view, *tab) >= claims.epoch);
         walk.batches.insert(whole.header.write.clone());
         node
     }
@@ -256,7 +268,7 @@ impl Judge<'_> {
     }
 
     /// I6: nobody writes after a later mount of its tab, on its own node from the mount on, on others from the later
-    /// mount's first write on.
+    /// mount's first write on. Of two mounts that no clock tells apart, one has lost once they have written by turns.
     fn check_fence(&mut self, walk: &Walk, index: Index, register: &Register, rev: u64, at: u64) {
         let write = &self.history.writes[index];
         let client = &self.history.clients[write.client];
@@ -267,33 +279,51 @@ impl Judge<'_> {
             let how = format!("{place}: rev {rev} has the value of {text}, after client {later} had mounted its tab");
             self.broken(Promise::I6, how);
         }
-        let holder = walk.claims.get(&(slot.view, slot.tab)).map(|(holder, _)| *holder);
         // With the document its epochs are forgotten, also in the batch that brings new values.
         let within = Within { from: at, until: at, node: Some(self.node(write)), read: false };
-        let holder = holder.filter(|_| !self.removals.may_forget(self.history, slot.session, within));
-        if let Some(holder) = holder.filter(|holder| self.history.mounted_before(write.client, *holder)) {
-            let (later, text) = (self.text(self.history.clients[holder].name), self.write(index));
+        let claims = walk.claims.get(&(slot.view, slot.tab));
+        let claims = claims.filter(|_| !self.removals.may_forget(self.history, slot.session, within));
+        let latest = claims.map(|claims| claims.latest);
+        if let Some(latest) = latest.filter(|latest| self.history.mounted_before(write.client, *latest)) {
+            let (later, text) = (self.text(self.history.clients[latest].name), self.write(index));
             let place = self.place(register);
             let how =
                 format!("{place}: rev {rev} has the value of {text}; client {later} of a later mount was in the store");
+            self.broken(Promise::I6, how);
+        }
+        if claims.is_some_and(|claims| claims.overtaken.contains(&client.root)) {
+            let (place, text) = (self.place(register), self.write(index));
+            let how = format!("{place}: rev {rev} has the value of {text}, over whose mount another had written");
             self.broken(Promise::I6, how);
         }
     }
 
     /// The claims of the clients whose values a commit has brought.
     fn note_claims(&self, walk: &mut Walk, step: &Step<'_>, whole: &Whole) {
+        let mut written: BTreeMap<(Name, Name), BTreeSet<Index>> = BTreeMap::new();
         // What is shared says nothing of the tab.
         for (_, value) in step.new.iter().filter(|(register, _)| !register.is_shared()) {
             let Some(index) = self.history.write_of.get(value) else { continue };
-            let one = self.history.writes[*index].client;
-            let client = &self.history.clients[one];
+            let client = &self.history.clients[self.history.writes[*index].client];
             let Some(slot) = client.slot.filter(|_| client.stores_tab) else { continue };
             // Of more tabs than a view keeps, some go with the batch that brings them.
-            let Some(epoch) = whole.tabs.get(&(slot.view, slot.vsn, slot.tab)) else { continue };
-            let holder = walk.claims.get(&(slot.view, slot.tab)).map(|(holder, _)| *holder);
-            if holder.is_none_or(|holder| self.history.mounted_before(holder, one)) {
-                walk.claims.insert((slot.view, slot.tab), (one, *epoch));
+            if whole.tabs.contains_key(&(slot.view, slot.vsn, slot.tab)) {
+                written.entry((slot.view, slot.tab)).or_default().insert(client.root);
             }
+        }
+        for ((view, tab), mounts) in written {
+            let Some(first) = mounts.first().copied() else { continue };
+            let new = || Claims { latest: first, epoch: 0, last: BTreeSet::new(), overtaken: BTreeSet::new() };
+            let claims = walk.claims.entry((view, tab)).or_insert_with(new);
+            claims.epoch = claims.epoch.max(whole.epoch(view, tab));
+            let before = |one: Index, other: Index| self.history.mounted_before(one, other);
+            claims.latest =
+                mounts.iter().fold(claims.latest, |one, other| if before(one, *other) { *other } else { one });
+            claims.overtaken.extend(claims.last.difference(&mounts));
+            // In one batch of one node, the earlier of two mounts has lost.
+            let (lost, last) = mounts.iter().partition(|one| mounts.iter().any(|other| before(**one, *other)));
+            claims.overtaken.extend::<BTreeSet<Index>>(lost);
+            claims.last = last;
         }
     }
 

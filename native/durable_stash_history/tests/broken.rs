@@ -360,6 +360,42 @@ fn i6_a_superseded_client_of_the_same_node_writes() {
 }
 
 #[test]
+fn i6_two_mounts_that_no_clock_tells_apart_write_by_turns() {
+    let mut story = at_once();
+    story.stash("a", 2, "k", "x2");
+    story.set("k", "x2");
+    story.commit("w1");
+    story.breaks(Promise::I6, &["key \"k\"", "write 2 of client a", "rev 3", "another had written"]);
+}
+
+#[test]
+fn i6_two_mounts_that_no_clock_tells_apart_are_told_from_each_other_also_by_a_restarted_engine() {
+    let mut story = at_once();
+    story.line(json!({
+        "e": "open", "c": "c", "of": "a", "s": "s", "node": "n3", "view": "V", "vsn": 1, "tab": "t", "mount": "again"
+    }));
+    story.stash("c", 1, "k", "x2");
+    story.set("k", "x2");
+    story.commit("w3");
+    story.breaks(Promise::I6, &["write 1 of client c", "another had written"]);
+}
+
+/// Of two mounts within one millisecond, one has written, and the other over it.
+fn at_once() -> Story {
+    let mut story = Story::new();
+    story.open("a", "n1", "t", "rejoin");
+    story.open("b", "n2", "t", "rejoin");
+    story.set_tab("t", "d", None);
+    for (client, value, writer) in [("a", "x1", "w1"), ("b", "y1", "w2")] {
+        story.stash(client, 1, "k", value);
+        story.set("k", value);
+        story.commit(writer);
+    }
+    story.clone().is_sound();
+    story
+}
+
+#[test]
 fn i6_a_superseded_client_of_another_node_writes_once_the_later_claim_is_stored() {
     let mut story = Story::new();
     story.open("a", "n1", "t", "fresh");

@@ -237,14 +237,25 @@ impl World {
         }
     }
 
-    /// A browser tab connects, to any node.
+    /// A browser tab connects, to any node; or to two in one and the same millisecond.
     fn mount(&mut self) {
         let place = self.place();
         let node = self.random.index(self.nodes.len());
         let vsn = if self.traits.deploys && self.random.happens(400) { 2 } else { 1 };
+        let is_up = self.mount_on(node, place, vsn);
+        if self.random.happens(150) {
+            let other = self.random.index(self.nodes.len());
+            if other != node && self.mount_on(other, place, vsn) && is_up {
+                let is_one_moment = self.nodes[other].skew_ms == self.nodes[node].skew_ms;
+                self.recorder.count(if is_one_moment { "mounts_at_once" } else { "mounts_apart" });
+            }
+        }
+    }
+
+    fn mount_on(&mut self, node: usize, place: Place, vsn: u64) -> bool {
         let is_new = !self.holders.contains_key(&place) || self.random.happens(200);
         let mount = if is_new { Mount::Fresh } else { Mount::Rejoin };
-        let Some(mut view) = self.open(node, place, vsn, mount, None) else { return };
+        let Some(mut view) = self.open(node, place, vsn, mount, None) else { return false };
         view.recover();
         if self.random.happens(600) {
             view.stash(&mut self.random);
@@ -254,6 +265,7 @@ impl World {
         if self.views.len() > MOST_VIEWS {
             self.views.remove(0).close();
         }
+        true
     }
 
     /// The HTTP render.
