@@ -227,7 +227,7 @@ defmodule DurableStash.Kills.Round do
     path = Path.join(round.directory, "about.jsonl")
     journal = Journal.open(path)
     # Mounts are ordered by milliseconds: of two within one, on two nodes, neither is the later.
-    Journal.put(journal, [log: true, skew_ms: 1], :run)
+    Journal.put(journal, [log: true], :run)
     for {sid, object} <- sessions(), do: Journal.put(journal, [s: sid, object: object], :session)
     path
   end
