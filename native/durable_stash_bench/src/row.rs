@@ -147,6 +147,11 @@ impl Figures {
     }
 
     pub(crate) fn add(&mut self, row: Row) -> Result<(), String> {
+        // JSON has no place for what is not a number.
+        let row = match row.runs.iter().find(|value| !value.is_finite()) {
+            Some(value) => Row::absent(&row.workload, &row.what, Absent::Broke(format!("measured {value}"))),
+            None => row,
+        };
         match &row.absent {
             Some(Absent::Broke(reason)) => eprintln!("  {}: broke: {reason}", row.what),
             Some(Absent::LeftOut(reason)) => eprintln!("  {}: left out: {reason}", row.what),
@@ -154,18 +159,22 @@ impl Figures {
                 eprintln!("  {}: {:.3} {} ({:.3} to {:.3})", row.what, row.median(), row.unit, row.min(), row.max())
             }
         }
-        let line = serde_json::to_string(&row).map_err(|error| error.to_string())?;
-        writeln!(self.0, "{line}").map_err(|error| error.to_string())
+        let mut line = serde_json::to_string(&row).map_err(|error| error.to_string())?;
+        line.push('\n');
+        // At once: this process may be ended at any time, and the line is then there or not.
+        self.0.write_all(line.as_bytes()).map_err(|error| error.to_string())
     }
 }
 
+/// A line that is no row, as one that was being written when its process ended, is a row that broke.
 pub(crate) fn read(path: &Path) -> Result<Vec<Row>, String> {
     let file = File::open(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     BufReader::new(file)
         .lines()
         .map(|line| {
-            let line = line.map_err(|error| error.to_string())?;
-            serde_json::from_str(&line).map_err(|error| format!("not a row: {line}: {error}"))
+            let line = line.map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+            let broke = |error| Row::absent("a line that is no row", "the line", Absent::Broke(format!("{error}")));
+            Ok(serde_json::from_str(&line).unwrap_or_else(broke))
         })
         .collect()
 }
@@ -204,6 +213,22 @@ mod tests {
         let broken = Row::absent("herd", "the workload", Absent::Broke("killed".to_owned()));
         assert_eq!(broken.clone().at_most(1.0).holds(), Some(false));
         assert_eq!(broken.at_least(1.0).holds(), Some(false));
+    }
+
+    #[test]
+    fn rows_are_read_back_and_what_is_no_number_or_no_row_is_a_row_that_broke() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("figures.jsonl");
+        let mut figures = Figures::append(&path).unwrap();
+        figures.add(Row::new("typing", "PUTs", "", vec![0.5]).at_most(0.3)).unwrap();
+        figures.add(Row::new("herd", "a ratio", "x", vec![1.0, f64::NAN])).unwrap();
+        figures.0.write_all(b"{\"workload\":\"burst\",\"wh\n").unwrap();
+        figures.add(Row::absent("peers", "all", Absent::LeftOut("not here".to_owned()))).unwrap();
+        let [typing, herd, burst, peers] = read(&path).unwrap().try_into().unwrap();
+        assert_eq!((typing.median(), typing.holds()), (0.5, Some(false)));
+        assert!(matches!(&herd.absent, Some(Absent::Broke(why)) if why == "measured NaN") && herd.what == "a ratio");
+        assert!(matches!(burst.absent, Some(Absent::Broke(_))));
+        assert!(matches!(&peers.absent, Some(Absent::LeftOut(why)) if why == "not here"));
     }
 
     #[test]
