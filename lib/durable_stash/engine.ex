@@ -12,6 +12,10 @@ defmodule DurableStash.Engine do
 
   The options are those of `DurableStash.Config`, and `:name`. An engine that shuts down accepts nothing more and saves what
   it accepted, for at most `:shutdown_timeout`.
+
+  What saves does so in the native library, and does not end with this process. Where that is killed, whoever is started under its
+  name with the same options takes over what goes on there: nothing is lost, and LiveViews notice nothing. With other options it
+  drains that first.
   """
 
   use GenServer
@@ -21,6 +25,7 @@ defmodule DurableStash.Engine do
   alias DurableStash.EngineLog
   alias DurableStash.Error
   alias DurableStash.Native
+  alias DurableStash.RunningEngine
   alias DurableStash.Telemetry
 
   @default __MODULE__
@@ -29,18 +34,6 @@ defmodule DurableStash.Engine do
   @longest_drain Boundary.longest_wait() - @margin
 
   @type name :: atom()
-  @typedoc false
-  # A running engine, as LiveViews find it without asking the process.
-  @type t :: %__MODULE__{
-          name: name(),
-          resource: reference(),
-          generation: pos_integer(),
-          on_invalid_value: :skip | :raise,
-          recover_timeout: pos_integer(),
-          max_value_bytes: pos_integer()
-        }
-  @enforce_keys [:name, :resource, :generation, :on_invalid_value, :recover_timeout, :max_value_bytes]
-  defstruct @enforce_keys
 
   @doc """
   Starts an engine. Raises an `ArgumentError` for a bad option; a store that cannot be reached does not keep it from
@@ -134,12 +127,9 @@ defmodule DurableStash.Engine do
   end
 
   @doc false
-  @spec fetch(name()) :: {:ok, t()} | {:error, Error.t()}
+  @spec fetch(name()) :: {:ok, RunningEngine.t()} | {:error, Error.t()}
   def fetch(name) do
-    case :persistent_term.get({__MODULE__, name}, nil) do
-      nil -> {:error, down(name)}
-      engine -> {:ok, engine}
-    end
+    with :error <- RunningEngine.fetch(name), do: {:error, down(name)}
   end
 
   @doc false
@@ -186,26 +176,27 @@ defmodule DurableStash.Engine do
   @impl GenServer
   def init({name, config}) do
     Process.flag(:trap_exit, true)
-    release_predecessor(name, config.shutdown_timeout)
+    state = %{name: name, config: config, engine: nil, drained: nil, health: :probing}
 
-    case Boundary.call(fn -> Native.engine_start(Config.to_native(config, backend(config.backend))) end) do
-      {:ok, resource} ->
-        _without_it_telemetry_is_less = Boundary.call(fn -> Native.engine_observe(resource, self()) end)
+    case RunningEngine.fetch(name) do
+      {:ok, predecessor} ->
+        state = observed(%{state | engine: predecessor})
+        # Two engines that save for one LiveView would not know which of its values is the newer one.
+        if RunningEngine.serves?(predecessor, config), do: {:ok, state}, else: {:ok, state, {:continue, :replace}}
 
-        :persistent_term.put({__MODULE__, name}, %__MODULE__{
-          name: name,
-          resource: resource,
-          generation: System.unique_integer([:positive]),
-          on_invalid_value: config.on_invalid_value,
-          recover_timeout: config.recover_timeout,
-          max_value_bytes: config.max_value_bytes
-        })
+      :error ->
+        with {:error, error} <- started(state), do: {:stop, error}
+    end
+  end
 
-        state = %{name: name, resource: resource, config: config, drained: nil, health: :probing}
-        {:ok, health_at_start(state)}
+  # Not within init/1, where the supervisor waits. LiveViews find the predecessor meanwhile, which opens no session any more.
+  @impl GenServer
+  def handle_continue(:replace, state) do
+    {_report, state} = drain_once(state, :configured)
 
-      {:error, error} ->
-        {:stop, error}
+    case started(%{state | drained: nil, health: :probing}) do
+      {:ok, state} -> {:noreply, state}
+      {:error, error} -> {:stop, error, state}
     end
   end
 
@@ -227,7 +218,7 @@ defmodule DurableStash.Engine do
   def terminate(_reason, state) do
     drain_once(state, :configured)
     forward_events(state)
-    :persistent_term.erase({__MODULE__, state.name})
+    RunningEngine.erase(state.name)
   end
 
   @impl GenServer
@@ -236,9 +227,18 @@ defmodule DurableStash.Engine do
     Map.replace_lazy(status, :state, &Map.take(&1, [:name]))
   end
 
-  # What changed before anybody observed is no event.
-  defp health_at_start(state) do
-    case Boundary.call(fn -> Native.engine_health(state.resource) end) do
+  defp started(%{name: name, config: config} = state) do
+    native = fn -> Native.engine_start(Config.to_native(config, backend(config.backend))) end
+
+    with {:ok, resource} <- Boundary.call(native),
+         do: {:ok, observed(%{state | engine: RunningEngine.publish(name, resource, config)})}
+  end
+
+  # What changed before this process observed is no event.
+  defp observed(%{engine: %{resource: resource}} = state) do
+    _without_it_telemetry_is_less = Boundary.call(fn -> Native.engine_observe(resource, self()) end)
+
+    case Boundary.call(fn -> Native.engine_health(resource) end) do
       {:error, %Error{}} -> state
       {health, reason} -> health_told(%{event: :health, metadata: %{state: health, reason: reason}}, state)
     end
@@ -254,9 +254,10 @@ defmodule DurableStash.Engine do
   defp drain_once(%{drained: nil} = state, timeout) do
     timeout = if timeout == :configured, do: state.config.shutdown_timeout, else: timeout
     start = System.monotonic_time()
+    RunningEngine.drains(state.engine)
 
     report =
-      request(timeout + @margin, &Native.engine_drain(state.resource, timeout, &1))
+      request(timeout + @margin, &Native.engine_drain(state.engine.resource, timeout, &1))
 
     Telemetry.drained(report, state.name, System.monotonic_time() - start)
     EngineLog.drained(report)
@@ -272,14 +273,6 @@ defmodule DurableStash.Engine do
         forward_events(state)
     after
       0 -> :ok
-    end
-  end
-
-  # A predecessor that was killed could not drain. What it accepted is saved in the background.
-  defp release_predecessor(name, timeout) do
-    with {:ok, %__MODULE__{resource: resource}} <- fetch(name) do
-      request(0, &Native.engine_drain(resource, timeout, &1))
-      :persistent_term.erase({__MODULE__, name})
     end
   end
 

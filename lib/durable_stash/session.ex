@@ -7,6 +7,7 @@ defmodule DurableStash.Session do
   alias DurableStash.Engine
   alias DurableStash.Error
   alias DurableStash.Native
+  alias DurableStash.RunningEngine
   alias DurableStash.Tab
 
   # The engine answers a recovery within its own `recover_timeout`, from its cache if need be; this is for an engine that
@@ -19,7 +20,7 @@ defmodule DurableStash.Session do
   @enforce_keys [:engine, :resource]
   defstruct [:engine, :resource]
 
-  @type t :: %__MODULE__{engine: Engine.t(), resource: reference()}
+  @type t :: %__MODULE__{engine: RunningEngine.t(), resource: reference()}
   @type pairs :: [{key :: String.t(), term()}]
   @type changes :: [{key :: String.t(), term()} | {key :: String.t(), term(), :default}]
   # Where a mount stands among those of its tab. The higher one is the later.

@@ -5,8 +5,10 @@ defmodule DurableStash.EngineTest do
   import ExUnit.CaptureLog
 
   alias DurableStash.Boundary
+  alias DurableStash.Config
   alias DurableStash.Native
   alias DurableStash.OsNode
+  alias DurableStash.RunningEngine
 
   @keys [:count, draft: :reconnect]
 
@@ -234,38 +236,163 @@ defmodule DurableStash.EngineTest do
     end
   end
 
-  describe "an engine that is killed" do
-    test "is replaced; its LiveViews send everything again, and what it accepted is saved",
-         context do
+  describe "an engine whose process is killed" do
+    test "goes on under its successor: nothing is lost or sent again, and its LiveViews notice nothing", context do
       %{engine: engine, backend: backend} = context
-      {idle, _page} = mount(engine)
+      {idle, idle_page} = mount(engine)
       {busy, busy_page} = mount(engine)
       TestBackend.stall_puts(backend, 2)
       LiveViewProcess.stash(idle, count: 1)
       LiveViewProcess.stash(busy, count: 2, draft: "Dear")
-      replace(engine)
+      {:ok, running} = Engine.fetch(engine)
+      kill_and_await(engine)
+
+      assert Engine.fetch(engine) == {:ok, running}
+      for lv <- [idle, busy], do: assert(LiveViewProcess.status(lv) in [:pending, :saving])
+      LiveViewProcess.stash(busy, count: 3)
       TestBackend.release(backend)
+      for lv <- [idle, busy], do: assert(LiveViewProcess.flush(lv) == :ok)
+      for lv <- [idle, busy], do: assert(LiveViewProcess.status(lv) == :saved)
+      assert {:ok, %{commits: 3, conflicts: 0}} = Engine.stats(engine)
+      # It answers once it has begun.
+      :sys.get_status(engine)
+      assert Engine.fetch(engine) == {:ok, running}
 
-      # The killed one lives on in the native library until it has saved what it accepted. What it still writes and what its
-      # successor writes are of one mount, and nothing orders them: so it comes first here.
-      assert eventually(fn -> map_size(TestBackend.dump(backend)) == 2 end)
-
-      LiveViewProcess.save(busy, count: 3)
-      assert LiveViewProcess.status(busy) == :saved
+      restart_engine(engine)
+      {lv, _page} = mount(engine, idle_page)
+      assert %{count: 1, draft: ""} = LiveViewProcess.assigns(lv)
       {lv, _page} = mount(engine, busy_page)
       assert %{count: 3, draft: "Dear"} = LiveViewProcess.assigns(lv)
     end
 
+    test "again and again, under load on a slow store, saves what was stashed last", context do
+      %{engine: engine, backend: backend} = context
+      TestBackend.latency(backend, 5)
+      mounted = for _page <- 1..10, do: mount(engine)
+
+      for n <- 1..20 do
+        for {lv, _page} <- mounted, do: LiveViewProcess.stash(lv, count: n, draft: "#{n}")
+        kill_and_await(engine)
+        for {lv, _page} <- mounted, do: LiveViewProcess.stash(lv, count: n * 100)
+      end
+
+      for {lv, _page} <- mounted, do: assert(LiveViewProcess.flush(lv) == :ok)
+      assert {:ok, %{conflicts: 0, failed_ops: 0, lost_ops: 0}} = Engine.stats(engine)
+      restart_engine(engine)
+
+      for {_lv, page} <- mounted do
+        {lv, _page} = mount(engine, page)
+        assert %{count: 2_000, draft: "20"} = LiveViewProcess.assigns(lv)
+      end
+    end
+
+    test "is observed and drained by its successor", %{engine: engine} do
+      {lv, _page} = mount(engine)
+      kill_and_await(engine)
+      # It observes from its start on, which is over when it answers.
+      :sys.get_status(engine)
+      observe(engine, [[:durable_stash, :commit], [:durable_stash, :drain, :stop]])
+      LiveViewProcess.save(lv, count: 1)
+      assert_receive {:telemetry, [:durable_stash, :commit], %{ops: 1}, _metadata}
+      LiveViewProcess.stash(lv, count: 2)
+      :ok = stop_supervised(engine)
+      assert_received {:telemetry, [:durable_stash, :drain, :stop], %{unsaved_ops: 0}, %{result: :drained}}
+      assert {:error, %Error{kind: :engine_down}} = Engine.fetch(engine)
+    end
+
+    test "is not taken over once it was told to drain", %{engine: engine} do
+      {lv, _page} = mount(engine)
+      LiveViewProcess.save(lv, count: 1)
+      {:ok, before} = Engine.fetch(engine)
+      assert {:ok, _report} = Engine.drain(engine)
+      kill_and_await(engine)
+      assert {:ok, %{generation: generation}} = replaced(engine, before)
+      assert generation != before.generation
+      assert LiveViewProcess.save(lv, count: 2) == :ok
+    end
+
+    test "while it drains is waited for", %{engine: engine, backend: backend} do
+      {lv, page} = mount(engine)
+      {:ok, before} = Engine.fetch(engine)
+      TestBackend.stall_puts(backend, 1)
+      LiveViewProcess.stash(lv, count: 1, draft: "Dear")
+      drain = Task.async(fn -> Engine.drain(engine) end)
+      assert eventually(fn -> not RunningEngine.serves?(before, config(engine)) end)
+      kill_and_await(engine)
+      assert {:error, %Error{kind: :engine_down}} = Task.await(drain)
+      assert {:ok, ^before} = Engine.fetch(engine)
+      TestBackend.release(backend)
+      assert {:ok, _other} = replaced(engine, before)
+
+      assert LiveViewProcess.save(lv, count: 2) == :ok
+      {lv, _page} = mount(engine, page)
+      assert %{count: 2, draft: "Dear"} = LiveViewProcess.assigns(lv)
+    end
+
+    @tag engine: false
+    test "and is started with other options has saved what it accepted before it accepts more", context do
+      %{engine: engine, backend: backend} = context
+      pid = start_temporary(engine)
+      {lv, page} = mount(engine)
+      {:ok, before} = Engine.fetch(engine)
+      TestBackend.stall_puts(backend, 1)
+      LiveViewProcess.stash(lv, count: 1, draft: "Dear")
+      kill(pid)
+
+      # Whoever starts it is not held up.
+      start_engine(engine, ttl: 1_000_000)
+      assert {:ok, ^before} = Engine.fetch(engine)
+      assert eventually(fn -> not RunningEngine.serves?(before, config(engine)) end)
+
+      capture_log(fn ->
+        {new, _page} = mount(engine)
+        LiveViewProcess.stash(new, count: 1)
+        assert LiveViewProcess.status(new) == :unsaved
+      end)
+
+      TestBackend.release(backend)
+      assert {:ok, _other} = replaced(engine, before)
+      assert %{"1" => %{"data" => %{"count" => 1}}} = document(backend).views["Elixir.DurableStash.SomeLive"]
+      assert LiveViewProcess.save(lv, count: 3) == :ok
+      {lv, _page} = mount(engine, page)
+      assert %{count: 3, draft: "Dear"} = LiveViewProcess.assigns(lv)
+    end
+
+    @tag engine: false
+    test "and is not started again goes on, until it is", %{engine: engine} do
+      pid = start_temporary(engine)
+      {lv, _page} = mount(engine)
+      {:ok, running} = Engine.fetch(engine)
+      kill(pid)
+      assert LiveViewProcess.save(lv, count: 1) == :ok
+      assert {:error, %Error{kind: :engine_down}} = Engine.drain(engine)
+      start_engine(engine)
+      assert Engine.fetch(engine) == {:ok, running}
+      assert LiveViewProcess.save(lv, count: 2) == :ok
+    end
+
+    test "is found by what shows no secret", %{engine: engine} do
+      {:ok, running} = Engine.fetch(engine)
+      shown = inspect(running, limit: :infinity, printable_limit: :infinity)
+      refute shown =~ secret()
+      refute :erlang.term_to_binary(running) =~ secret()
+    end
+
+    @tag engine: false
     test "fault_34: between a write and the word of it, the write is there, and sending it again changes nothing",
          context do
       %{engine: engine, backend: backend} = context
+      pid = start_temporary(engine, shutdown_timeout: 50)
       {lv, page} = mount(engine)
+      {:ok, before} = Engine.fetch(engine)
       TestBackend.drop_put_answers(backend, 1)
       TestBackend.fail_gets(backend, 1, retry_after: 600_000)
       LiveViewProcess.stash(lv, count: 1, draft: "Dear")
       assert eventually(fn -> match?(%{commits: 1, gets: 2}, TestBackend.counts(backend)) end)
       assert LiveViewProcess.status(lv) in [:pending, :saving]
-      replace(engine)
+      kill(pid)
+      start_engine(engine, shutdown_timeout: 51)
+      assert {:ok, _other} = replaced(engine, before)
 
       LiveViewProcess.save(lv, [])
       assert LiveViewProcess.status(lv) == :saved
@@ -278,13 +405,30 @@ defmodule DurableStash.EngineTest do
     end
   end
 
-  defp replace(engine) do
-    {:ok, %{generation: generation}} = Engine.fetch(engine)
-    Process.exit(Process.whereis(engine), :kill)
+  defp start_temporary(engine, options \\ []),
+    do: start_supervised!(Supervisor.child_spec(engine_spec(engine, options), restart: :temporary))
 
-    assert eventually(fn ->
-             match?({:ok, %{generation: other}} when other != generation, Engine.fetch(engine))
-           end)
+  defp kill(pid) do
+    monitor = Process.monitor(pid)
+    Process.exit(pid, :kill)
+    assert_receive {:DOWN, ^monitor, :process, ^pid, :killed}
+  end
+
+  # Its supervisor starts another.
+  defp kill_and_await(engine) do
+    pid = Process.whereis(engine)
+    kill(pid)
+    assert eventually(fn -> Process.whereis(engine) not in [nil, pid] end)
+  end
+
+  defp replaced(engine, %{generation: generation}) do
+    assert eventually(fn -> match?({:ok, %{generation: other}} when other != generation, Engine.fetch(engine)) end)
+    Engine.fetch(engine)
+  end
+
+  defp config(engine) do
+    {Engine, options} = engine_spec(engine)
+    options |> Keyword.delete(:name) |> Config.new!()
   end
 
   describe "fault_46: a panic in the NIF" do

@@ -36,7 +36,10 @@ defmodule DurableStash.Case do
   def secret, do: @secret
 
   @doc "Starts an engine over the store of the same name."
-  def start_engine(name, options \\ []) do
+  def start_engine(name, options \\ []), do: start_supervised!(engine_spec(name, options))
+
+  @doc "How `start_engine/2` starts one."
+  def engine_spec(name, options \\ []) do
     defaults = [
       name: name,
       secret: @secret,
@@ -48,7 +51,7 @@ defmodule DurableStash.Case do
       recover_timeout: 60_000
     ]
 
-    start_supervised!({Engine, Keyword.merge(defaults, options)})
+    {Engine, Keyword.merge(defaults, options)}
   end
 
   @doc "A deploy: the engine goes, having saved what it accepted, and another comes."
