@@ -1,6 +1,6 @@
 //! A handle as its session's driver sees it: which of its writes are saved, failed or open, and who waits for them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -48,7 +48,8 @@ struct Inner {
     leaning: usize,
     failed: Option<Failed>,
     down: bool,
-    waiters: Vec<Waiter>,
+    /// In the order of `up_to`. Whoever gives up stays in here until then: they may be many.
+    waiters: VecDeque<Waiter>,
     watcher: Option<Watcher>,
 }
 
@@ -252,7 +253,7 @@ impl HandleState {
         let mut done = if lost > 0 || inner.leaning > 0 {
             self.fail(&mut inner, failure.into(), (lost > 0).then_some(first..=accepted), false)
         } else {
-            Done { error: failure.into(), waiters: Vec::new(), change: None }
+            Done { error: failure.into(), waiters: VecDeque::new(), change: None }
         };
         done.answer(&mut inner.waiters, |_| true);
         drop(inner);
@@ -275,7 +276,7 @@ impl HandleState {
             Standing::Open if inner.down => Err(Failure::SessionDown.into()),
             Standing::Open => {
                 let up_to = inner.accepted;
-                inner.waiters.push(Waiter { up_to, reply });
+                inner.waiters.push_back(Waiter { up_to, reply });
                 return;
             }
         };
@@ -300,9 +301,11 @@ impl HandleState {
 
     fn tell_saved(&self, mut inner: MutexGuard<'_, Inner>) {
         let (saved, leans) = (inner.saved, inner.leaning > 0);
-        let (reached, open): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut inner.waiters).into_iter().partition(|waiter| !leans && waiter.up_to <= saved);
-        inner.waiters = open;
+        let count = if leans { 0 } else { inner.waiters.partition_point(|waiter| waiter.up_to <= saved) };
+        let reached: Vec<_> = inner.waiters.drain(..count).collect();
+        if inner.waiters.is_empty() {
+            inner.waiters = VecDeque::new(); // with its room
+        }
         let watcher = inner.watcher.clone();
         drop(inner);
         for waiter in reached {
@@ -340,7 +343,7 @@ impl HandleState {
             None => Change::RecoveredLost { kind: error.kind },
         };
         let change = inner.watcher.clone().map(|watcher| (watcher, change));
-        Done { error, waiters: Vec::new(), change }
+        Done { error, waiters: VecDeque::new(), change }
     }
 }
 
@@ -364,12 +367,12 @@ const NEVER: u64 = u64::MAX;
 /// What is to be told once the lock is released.
 struct Done {
     error: Error,
-    waiters: Vec<Waiter>,
+    waiters: VecDeque<Waiter>,
     change: Option<(Watcher, Change)>,
 }
 
 impl Done {
-    fn answer(&mut self, waiters: &mut Vec<Waiter>, concerned: impl Fn(&Waiter) -> bool) {
+    fn answer(&mut self, waiters: &mut VecDeque<Waiter>, concerned: impl Fn(&Waiter) -> bool) {
         let (told, open) = std::mem::take(waiters).into_iter().partition(concerned);
         *waiters = open;
         self.waiters = told;
