@@ -741,6 +741,8 @@ async fn fault_70_an_older_secrets_document_is_found_and_moved_under_the_current
     drop((handle, old));
     let old_name = store.dump().remove(0).0;
 
+    // Of two mounts of a tab in one millisecond either may win, and the wall clock is the machine's.
+    std::thread::sleep(Duration::from_millis(2));
     config.secrets.insert(0, Secret::new([9; 32]).unwrap());
     let (engine, seen) = start_seen(config);
     let handle = mount(&engine, "sid", "tab", Mount::Rejoin);
