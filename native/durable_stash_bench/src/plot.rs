@@ -50,10 +50,12 @@ impl Plot {
         let [left, low] =
             [0, 1].map(|axis| points().map(|point| [point.0, point.1][axis]).fold(f64::INFINITY, f64::min));
         let [right, high] = [0, 1].map(|axis| points().map(|point| [point.0, point.1][axis]).fold(0.0, f64::max));
-        let above = |value: f64| value.max(f64::MIN_POSITIVE);
-        let values = (low.max(high / 1e6) * 0.7..above(high) * 1.5).log_scale();
+        // A legend takes a twelfth of the height per line, and covers what is under it.
+        let legend = curves.len() as f64 / 12.0;
+        let low = low.max(high / 1e6).max(f64::MIN_POSITIVE) * 0.7;
+        let values = (low..(high * 1.2).max(low * 8.0) * (high / low).max(8.0).powf(legend)).log_scale();
         match self.scale {
-            Scale::Linear => self.draw_in(curves, file, left..right, 0.0..above(high) * 1.2),
+            Scale::Linear => self.draw_in(curves, file, left..right, 0.0..high.max(low) * (1.1 + legend)),
             Scale::Values => self.draw_in(curves, file, left..right, values),
             Scale::Both => self.draw_in(curves, file, (left.max(0.1)..right).log_scale(), values),
         }
@@ -71,7 +73,9 @@ impl Plot {
         let mut chart = ChartBuilder::on(&root);
         chart.caption(self.title, ("sans-serif", 17)).margin(14).x_label_area_size(38).y_label_area_size(70);
         let mut chart = chart.build_cartesian_2d(x, y)?;
-        chart.configure_mesh().x_desc(self.x).y_desc(self.y).light_line_style(TRANSPARENT).draw()?;
+        let mut mesh = chart.configure_mesh();
+        mesh.x_desc(self.x).y_desc(self.y).x_label_formatter(&label).y_label_formatter(&label);
+        mesh.light_line_style(TRANSPARENT).draw()?;
         for (index, curve) in curves.iter().enumerate() {
             let color = Palette99::pick(index).to_rgba();
             let line = LineSeries::new(curve.points.iter().copied(), color.stroke_width(2));
@@ -83,6 +87,12 @@ impl Plot {
         root.present()?;
         Ok(())
     }
+}
+
+/// Without zeros that say nothing.
+fn label(value: &f64) -> String {
+    let text = format!("{value:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 const PLOTS: &[Plot] = &[
