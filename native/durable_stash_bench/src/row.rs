@@ -179,17 +179,13 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Row>, String> {
         .collect()
 }
 
-/// All of a report in one document.
+/// All of a report in one document, a line to a row.
 pub(crate) fn write_json(rows: &[Row], quick: bool, machine: &str, path: &Path) -> Result<(), String> {
-    #[derive(Serialize)]
-    struct Document<'a> {
-        machine: &'a str,
-        quick: bool,
-        rows: &'a [Row],
-    }
     let problem = |error: &dyn std::fmt::Display| format!("cannot write {}: {error}", path.display());
-    let mut text = serde_json::to_string_pretty(&Document { machine, quick, rows }).map_err(|error| problem(&error))?;
-    text.push('\n');
+    let lines: Result<Vec<_>, _> = rows.iter().map(serde_json::to_string).collect();
+    let lines = lines.map_err(|error| problem(&error))?.join(",\n");
+    let machine = serde_json::to_string(machine).map_err(|error| problem(&error))?;
+    let text = format!("{{\"machine\":{machine},\"quick\":{quick},\"rows\":[\n{lines}\n]}}\n");
     std::fs::write(path, text).map_err(|error| problem(&error))
 }
 
@@ -229,6 +225,17 @@ mod tests {
         assert!(matches!(&herd.absent, Some(Absent::Broke(why)) if why == "measured NaN") && herd.what == "a ratio");
         assert!(matches!(burst.absent, Some(Absent::Broke(_))));
         assert!(matches!(&peers.absent, Some(Absent::LeftOut(why)) if why == "not here"));
+    }
+
+    #[test]
+    fn the_report_is_one_json_document() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("figures.json");
+        let rows = [Row::new("typing", "PUTs", "", vec![0.5]), Row::new("herd", "a \"ratio\"", "x", vec![1.0])];
+        write_json(&rows, true, "a \"machine\"", &path).unwrap();
+        let document: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        assert_eq!((&document["machine"], &document["quick"]), (&"a \"machine\"".into(), &true.into()));
+        assert_eq!(document["rows"][1]["what"], "a \"ratio\"");
     }
 
     #[test]
