@@ -46,6 +46,17 @@ defmodule DurableStash.LiveView.ComponentTest do
     assert %{"text-late" => "Better late"} = Page.shown(rejoined)
   end
 
+  test "one that comes late to a fresh page under an id seen before is blank, and stays so", %{browser: browser} do
+    all = %{"ids" => ["a", "b", "late"]}
+    page = browser |> Browser.load("/around", script: false) |> Page.connect() |> Page.send_event("show", all)
+    stash(page, 3, %{"size" => 1, "text" => "of the page before"})
+
+    page = page |> Page.navigate("/around") |> Page.send_event("show", all)
+    assert %{"size-late" => "1", "text-late" => ""} = Page.shown(page)
+    page = page |> Page.connect() |> Page.send_event("show", all)
+    assert %{"size-late" => "1", "text-late" => ""} = Page.shown(page)
+  end
+
   test "that of a superseded LiveView changes nothing any more", %{page: zombie} do
     stash(zombie, @a, %{"text" => "old"})
     page = Page.connect(zombie)
