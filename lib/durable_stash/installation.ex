@@ -8,23 +8,37 @@ defmodule DurableStash.Installation do
 
   @task "mix durable_stash.install"
 
-  @doc "What the task says that cannot write. Raises an `ArgumentError` for arguments that it does not take."
-  @spec instructions!([String.t()], Path.t()) :: String.t()
-  def instructions!(arguments, root) do
+  # The disk backend's default folder, for `.gitignore`.
+  @ignored "/durable_stash_data/\n"
+
+  @doc "What the task says that cannot write, or what is wrong with its arguments."
+  @spec instructions([String.t()], Path.t()) :: {:ok, String.t()} | {:error, String.t()}
+  def instructions(arguments, root) do
     case OptionParser.parse(arguments, strict: [backend: :string]) do
       {options, [], []} ->
-        root |> steps(backend!(options[:backend] || "s3")) |> instructions()
+        with {:ok, backend} <- backend(options[:backend] || "s3"),
+             do: {:ok, root |> steps(backend) |> instructions()}
 
       _something_else ->
-        raise ArgumentError, "#{@task} takes --backend s3 or --backend disk, got: #{Enum.join(arguments, " ")}"
+        {:error, "#{@task} takes --backend s3 or --backend disk, got: #{Enum.join(arguments, " ")}"}
     end
   end
 
-  @doc "Reads the backend's name. Raises an `ArgumentError` for another one."
-  @spec backend!(String.t()) :: backend()
-  def backend!("s3"), do: :s3
-  def backend!("disk"), do: :disk
-  def backend!(other), do: raise(ArgumentError, "#{@task}: --backend takes s3 or disk, got: #{other}")
+  @doc "Reads the backend's name, or says what it takes."
+  @spec backend(String.t()) :: {:ok, backend()} | {:error, String.t()}
+  def backend("s3"), do: {:ok, :s3}
+  def backend("disk"), do: {:ok, :disk}
+  def backend(other), do: {:error, "#{@task}: --backend takes s3 or disk, got: #{other}"}
+
+  @doc "What is to be in `.gitignore`, where this is in it: the disk's folder is kept out of the repository."
+  @spec ignored(String.t()) :: String.t()
+  def ignored(content) do
+    cond do
+      content =~ "durable_stash_data" -> content
+      content == "" or String.ends_with?(content, "\n") -> content <> @ignored
+      true -> content <> "\n" <> @ignored
+    end
+  end
 
   @doc "The steps, in order, for the application in this directory."
   @spec steps(Path.t(), backend()) :: [step()]
@@ -51,9 +65,7 @@ defmodule DurableStash.Installation do
       step(root, "Give every browser session an id, after :fetch_session", router, ~r/DurableStash\.Plug/, """
       plug DurableStash.Plug
       """),
-      step(root, "Keep the disk's folder out of the repository", ".gitignore", ~r/durable_stash_data/, """
-      /durable_stash_data/
-      """)
+      step(root, "Keep the disk's folder out of the repository", ".gitignore", ~r/durable_stash_data/, @ignored)
     ]
   end
 

@@ -115,19 +115,30 @@ defmodule DurableStash.InstallationTest do
 
   test "a step that is done is named as such", %{tmp_dir: root} do
     write(root, ".gitignore", "/durable_stash_data/\n")
-    text = Installation.instructions!(["--backend", "disk"], root)
+    {:ok, text} = Installation.instructions(["--backend", "disk"], root)
     assert text =~ "  * .gitignore: Keep the disk's folder out of the repository (done)\n"
     assert text =~ "DURABLE_STASH_PATH"
-    assert Installation.instructions!([], root) =~ "DURABLE_STASH_BUCKET"
+    {:ok, text} = Installation.instructions([], root)
+    assert text =~ "DURABLE_STASH_BUCKET"
   end
 
-  test "an argument that the task does not take is named", %{tmp_dir: root} do
+  test "the folder is added to .gitignore once, on a line of its own" do
+    line = "/durable_stash_data/\n"
+
+    for {before, ignored} <- [{"", line}, {"/_build/\n", "/_build/\n" <> line}, {"/_build/", "/_build/\n" <> line}] do
+      assert Installation.ignored(before) == ignored
+      assert Installation.ignored(ignored) == ignored
+    end
+  end
+
+  test "an argument that the task does not take is an error of Mix's, which names it", %{tmp_dir: root} do
     for {arguments, message} <- [
           {["--backend", "redis"], "--backend takes s3 or disk, got: redis"},
           {["--store", "s3"], "takes --backend s3 or --backend disk, got: --store s3"},
           {["s3"], "takes --backend s3 or --backend disk, got: s3"}
         ] do
-      assert_raise ArgumentError, ~r/#{message}/, fn -> Installation.instructions!(arguments, root) end
+      assert {:error, "mix durable_stash.install" <> _says} = Installation.instructions(arguments, root)
+      assert_raise Mix.Error, ~r/#{message}/, fn -> Mix.Tasks.DurableStash.Install.run(arguments) end
     end
   end
 

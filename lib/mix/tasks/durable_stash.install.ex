@@ -13,7 +13,8 @@ defmodule Mix.Tasks.DurableStash.Install.Docs do
     changed before it writes. Without it, it says what to put where, and what is there already; it writes nothing.
 
     What is set up: the adapter in `config/config.exs`, a store and a secret in `config/dev.exs`, `config/test.exs` and
-    `config/runtime.exs`, and the plug that gives every browser session an id in the router's `:browser` pipeline.
+    `config/runtime.exs`, the plug that gives every browser session an id in the router's `:browser` pipeline, and the disk's folder
+    in `.gitignore`.
 
     ## Options
 
@@ -46,7 +47,12 @@ if Code.ensure_loaded?(Igniter.Mix.Task) do
 
     @impl Igniter.Mix.Task
     def igniter(igniter) do
-      backend = Installation.backend!(igniter.args.options[:backend])
+      backend =
+        case Installation.backend(igniter.args.options[:backend]) do
+          {:ok, backend} -> backend
+          {:error, message} -> Mix.raise(message)
+        end
+
       environment = code(~s|System.fetch_env!("DURABLE_STASH_SECRET")|)
 
       igniter
@@ -59,6 +65,13 @@ if Code.ensure_loaded?(Igniter.Mix.Task) do
       |> runtime(:backend, code(Installation.backend_code(backend)))
       |> runtime(:secret, environment)
       |> ensure_session_id()
+      |> ignore_folder()
+    end
+
+    defp ignore_folder(igniter) do
+      Igniter.create_or_update_file(igniter, ".gitignore", Installation.ignored(""), fn source ->
+        Rewrite.Source.update(source, :content, &Installation.ignored/1)
+      end)
     end
 
     # What the application says already stays.
@@ -111,7 +124,10 @@ else
 
     @impl Mix.Task
     def run(arguments) do
-      arguments |> DurableStash.Installation.instructions!(File.cwd!()) |> Mix.shell().info()
+      case DurableStash.Installation.instructions(arguments, File.cwd!()) do
+        {:ok, instructions} -> Mix.shell().info(instructions)
+        {:error, message} -> Mix.raise(message)
+      end
     end
   end
 end
