@@ -61,8 +61,15 @@ defmodule DurableStash do
     socket = init_stash(socket, session, options)
 
     if options[:auto_stash] == true and LiveView.connected?(socket),
-      do: {:cont, LiveView.attach_hook(socket, :durable_stash_auto_stash, :after_render, &stash/1)},
+      do: {:cont, stash_after_render(socket)},
       else: {:cont, socket}
+  end
+
+  # A view may ask for its stash twice, by itself and by its live session: here as everywhere the later one counts.
+  defp stash_after_render(socket) do
+    socket
+    |> LiveView.detach_hook(:durable_stash_auto_stash, :after_render)
+    |> LiveView.attach_hook(:durable_stash_auto_stash, :after_render, &stash/1)
   end
 
   # -- LiveStash.Adapter ------------------------------------------------------------------------------------------
@@ -123,7 +130,7 @@ defmodule DurableStash do
           {{:recovered, socket}, %{keys: map_size(found.values)}, metadata}
 
         :not_found ->
-          socket = found(socket, Context.found(context, socket.assigns))
+          socket = found(socket, context |> Peers.recovered([]) |> Context.found(socket.assigns))
           {{:not_found, socket}, %{keys: 0}, %{result: :not_found}}
 
         {:error, error} ->
@@ -286,7 +293,8 @@ defmodule DurableStash do
     socket = Component.assign(socket, found.values)
     kept = Map.merge(context.kept, Map.take(socket.assigns, found.stored))
     migrated = Map.keys(found.values) -- found.stored
-    found(socket, Context.found(%{context | kept: kept}, socket.assigns, migrated))
+    context = Peers.recovered(%{context | kept: kept}, found.stored)
+    found(socket, Context.found(context, socket.assigns, migrated))
   end
 
   defp found(socket, context), do: socket |> Context.put(context) |> Hook.await_defaults() |> Hook.recovered()

@@ -55,6 +55,8 @@ defmodule DurableStash.Context do
     topic: nil,
     # Per pushed key, the rank of the write that its present term comes from.
     turns: %{},
+    # The turn up to which recovery knew of all writes: what is pushed of those comes late.
+    seen: 0,
     # Why the last write was not accepted.
     error: nil,
     superseded?: false
@@ -80,6 +82,7 @@ defmodule DurableStash.Context do
           look: reference() | nil,
           topic: binary() | nil,
           turns: %{atom() => integer()},
+          seen: non_neg_integer(),
           error: Error.t() | nil,
           superseded?: boolean()
         }

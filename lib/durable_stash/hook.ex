@@ -23,7 +23,10 @@ defmodule DurableStash.Hook do
         show(socket, context)
 
       context ->
-        socket |> show(context) |> LiveView.attach_hook(@hook, :handle_info, &handle_info/2)
+        socket
+        |> show(context)
+        |> LiveView.detach_hook(@hook, :handle_info)
+        |> LiveView.attach_hook(@hook, :handle_info, &handle_info/2)
     end
   end
 
@@ -84,6 +87,9 @@ defmodule DurableStash.Hook do
     do: {:halt, show(socket, Context.fetch!(socket))}
 
   def handle_info(_message, socket), do: {:cont, socket}
+
+  # Of a stash that was asked for before this one.
+  defp show(socket, %{options: %{status: nil}}), do: socket
 
   defp show(socket, context) do
     {status, lasts} = Standing.of(context)

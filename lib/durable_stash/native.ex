@@ -8,7 +8,7 @@ defmodule DurableStash.Native do
   # `ArgumentError`; a panic in Rust raises an `ErlangError` with `:nif_panicked` and leaves the engine as it was.
 
   # The number of `interface.rs`. A library that was built for another one does not load.
-  @interface 3
+  @interface 4
 
   use Rustler,
     otp_app: :durable_stash,
@@ -104,7 +104,7 @@ defmodule DurableStash.Native do
   def session_stash_dirty(_session, _session_pairs, _tab_pairs, _shared_pairs), do: not_loaded()
 
   # Of two accepted writes of one browser session, the one with the higher turn is the later one. 0 before the first.
-  @spec session_turn(session()) :: non_neg_integer()
+  @spec session_turn(session()) :: {written :: non_neg_integer(), seen :: non_neg_integer()}
   def session_turn(_session), do: not_loaded()
 
   @spec session_reset(session()) :: {:ok, op :: pos_integer()} | error()

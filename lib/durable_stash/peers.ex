@@ -28,6 +28,7 @@ defmodule DurableStash.Peers do
   @spec attach(Socket.t()) :: Socket.t()
   def attach(socket) do
     context = Context.fetch!(socket)
+    leave_topics()
 
     if context.options.sync_keys == [] or context.sid == nil or context.tab.mount == :dead do
       socket
@@ -37,6 +38,7 @@ defmodule DurableStash.Peers do
 
       socket
       |> Context.put(%{context | topic: topic})
+      |> LiveView.detach_hook(@hook, :handle_info)
       |> LiveView.attach_hook(@hook, :handle_info, &handle_info/2)
     end
   end
@@ -44,6 +46,7 @@ defmodule DurableStash.Peers do
   @doc "The calling process is found under this key until it ends. Where the application is stopped there is nobody to find it."
   @spec join(key :: term(), value :: term()) :: :ok
   def join(key, value) do
+    Registry.unregister(__MODULE__, key)
     Registry.register(__MODULE__, key, value)
     :ok
   rescue
@@ -58,13 +61,27 @@ defmodule DurableStash.Peers do
     ArgumentError -> []
   end
 
+  @doc """
+  Recovery has brought these keys, and knew of all that the engine had taken by then. What is pushed of that arrives late: it is
+  older than what recovery brought, or the same.
+  """
+  @spec recovered(Context.t(), [atom()]) :: Context.t()
+  def recovered(%Context{topic: nil} = context, _keys), do: context
+  def recovered(%Context{session: nil} = context, _keys), do: context
+
+  def recovered(%Context{} = context, keys) do
+    with {:ok, _written, seen} <- Session.turn(context.session),
+         do: %{context | seen: seen, turns: Enum.into(keys, context.turns, &{&1, seen})},
+         else: (_unknown -> context)
+  end
+
   @doc "Tells the others of what the engine has just accepted."
   @spec tell(Context.t(), [{atom(), term()}]) :: Context.t()
   def tell(%Context{topic: nil} = context, _accepted), do: context
 
   def tell(%Context{options: options} = context, accepted) do
     with [_ | _] = changes <- Keyword.take(accepted, options.sync_keys),
-         {:ok, turn} <- Session.turn(context.session) do
+         {:ok, turn, _seen} <- Session.turn(context.session) do
       others = for {pid, _value} <- lookup(context.topic), pid != self(), do: pid
 
       {defaults, changes} =
@@ -103,6 +120,7 @@ defmodule DurableStash.Peers do
     values =
       for {scope, key, value} <- changes,
           concerned?(context, origin, scope, key),
+          abs(rank) > context.seen,
           not is_map_key(context.turns, key) or rank > context.turns[key],
           not unsent?(context, socket.assigns, key),
           do: {key, value}
@@ -133,6 +151,14 @@ defmodule DurableStash.Peers do
   end
 
   defp scope(options, key), do: if(key in options.shared_keys, do: :shared, else: :session)
+
+  # Those of a stash that the LiveView has asked for before this one.
+  defp leave_topics do
+    for topic <- Registry.keys(__MODULE__, self()), is_binary(topic), do: Registry.unregister(__MODULE__, topic)
+    :ok
+  rescue
+    ArgumentError -> :ok
+  end
 
   # One document, one topic. Neither the session's id nor a secret can be read off it.
   defp topic(%Context{sid: sid, options: options}),

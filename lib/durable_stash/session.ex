@@ -92,12 +92,15 @@ defmodule DurableStash.Session do
   end
 
   @doc """
-  The turn of the last accepted write. Of two writes of one browser session, the one with the higher turn is the one that
-  stands in the end.
+  The turn of the last accepted write, and the highest turn of the writes that the last recovery shows: it shows those below, and
+  none above. Of two writes of one browser session, the one with the higher turn is the one that stands in the end.
   """
-  @spec turn(t()) :: {:ok, non_neg_integer()} | {:error, Error.t()}
+  @spec turn(t()) :: {:ok, written :: non_neg_integer(), seen :: non_neg_integer()} | {:error, Error.t()}
   def turn(%__MODULE__{resource: resource}) do
-    Boundary.call(fn -> {:ok, Native.session_turn(resource)} end)
+    Boundary.call(fn ->
+      {written, seen} = Native.session_turn(resource)
+      {:ok, written, seen}
+    end)
   end
 
   @doc "An accepted value as recovery would bring it back."

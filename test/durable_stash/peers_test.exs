@@ -196,6 +196,88 @@ defmodule DurableStash.PeersTest do
     assert %{theme: "meanwhile"} = assigns(Task.await(mounting))
   end
 
+  test "what was pushed before a recovery was answered does not replace what that has brought", context do
+    %{session: session, engine: engine, lv: lv, backend: backend} = context
+    LiveViewProcess.save(lv, theme: "before")
+    silent = mount(session, themed(engine, stored_keys: [theme: :shared]))
+    %{gets: gets} = TestBackend.counts(backend)
+
+    TestBackend.stall_gets(backend, 1)
+    mounting = Task.async(fn -> mount(session, themed(engine)) end)
+    assert eventually(fn -> TestBackend.counts(backend).gets > gets end)
+    LiveViewProcess.stash(lv, theme: "pushed", count: 5)
+    LiveViewProcess.stash(silent, theme: "later")
+    LiveViewProcess.reset(lv)
+    # So that the recovery knows of them.
+    for writer <- [lv, silent], do: :ok = LiveViewProcess.flush(writer)
+    TestBackend.release(backend)
+
+    mounted = Task.await(mounting)
+    assert %{theme: "later", count: 0} = assigns(mounted)
+    LiveViewProcess.stash(lv, theme: "latest")
+    assert %{theme: "latest"} = assigns(mounted)
+  end
+
+  test "another one's default does not replace what recovery has brought", context do
+    %{session: session, engine: engine, lv: lv} = context
+    elsewhere = Module.concat(engine, Elsewhere)
+    start_engine(elsewhere, backend: {TestBackend, name: engine})
+    LiveViewProcess.save(mount(session, themed(elsewhere)), theme: "dark")
+
+    recovers = mount(session, themed(engine))
+    # Mounted before anything was stored, and has the default.
+    LiveViewProcess.save(lv, count: 1)
+    assert %{theme: "dark", count: 1} = assigns(recovers)
+  end
+
+  @tag engine: [max_unsaved_age: 300]
+  test "a pushed value that is not saved is sent again by the LiveView whose change it was, and all agree", context do
+    %{session: session, engine: engine, lv: lv, other: other, backend: backend} = context
+    TestBackend.deny_puts(backend, 1_000_000)
+    LiveViewProcess.stash(lv, theme: "dark")
+    assert %{theme: "dark"} = assigns(other)
+    assert {:error, %Error{}} = LiveViewProcess.flush(lv)
+    assert LiveViewProcess.status(lv) == :unsaved
+    # It was not the other one's change, and it is not the other one that has to save it.
+    assert LiveViewProcess.status(other) == :saved
+
+    TestBackend.reset(backend)
+    LiveViewProcess.stash(lv)
+    assert LiveViewProcess.flush(lv) == :ok
+    assert %{theme: "dark"} = assigns(other)
+    assert %{theme: "dark"} = assigns(mount(session, themed(engine)))
+  end
+
+  test "a LiveView that asks for its stash twice has one, which hears of each change once", context do
+    %{session: session, engine: engine, lv: lv} = context
+    stash = [stored_keys: [:count, theme: {:shared, sync: true}, note: :reconnect], status: :standing, auto_stash: true]
+    options = [engine: engine] ++ stash
+
+    twice = fn socket ->
+      {:cont, socket} = DurableStash.on_mount(options, %{}, session, socket)
+      {:cont, socket} = DurableStash.on_mount(options, %{}, session, socket)
+      socket |> DurableStash.recover_state() |> elem(1)
+    end
+
+    # Its defaults are told by now.
+    LiveViewProcess.save(lv, theme: "dim", count: 1)
+    view = view(engine, stash, assigns: [theme: "light", count: 0, note: ""], mount: twice)
+    {asks_twice, page} = session |> Page.open() |> Page.mount(view)
+
+    :erlang.trace(asks_twice, true, [:receive])
+    LiveViewProcess.stash(lv, theme: "dark")
+    assert %{theme: "dark", standing: _shown} = assigns(asks_twice)
+    :erlang.trace(asks_twice, false, [:receive])
+    assert_received {:trace, _lv, :receive, {:durable_stash_sync, _rank, _origin, _changes}}
+    refute_received {:trace, _lv, :receive, {:durable_stash_sync, _rank, _origin, _changes}}
+
+    LiveViewProcess.assign(asks_twice, theme: "blue", note: "Dear")
+    assert LiveViewProcess.flush(asks_twice) == :ok
+    assert %{theme: "blue"} = assigns(lv)
+    assert %{theme: "blue", note: "Dear"} = page |> Page.mount(view) |> elem(0) |> assigns()
+    assert LiveViewProcess.unhandled(asks_twice) == []
+  end
+
   test "what is pushed shows neither the session's id nor the secret", context do
     :erlang.trace(context.other, true, [:receive])
     LiveViewProcess.run(context.lv, &{:ok, &1 |> Component.assign(theme: "dark") |> LiveStash.stash()})

@@ -182,7 +182,7 @@ defmodule DurableStash.NativeCall do
       op in 0..@u64 and
         Enum.all?(refused, fn {key, kind, why} -> is_binary(key) and kind in Error.kinds() and is_binary(why) end)
 
-  def documented?(:session_turn, turn), do: turn in 0..@u64
+  def documented?(:session_turn, {turn, seen}), do: turn in 0..@u64 and seen in 0..@u64
   def documented?(:session_reset, {:ok, op}), do: op in 1..@u64
   def documented?(:session_flush, :saved), do: true
 

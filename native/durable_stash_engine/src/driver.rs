@@ -73,6 +73,8 @@ struct Driver {
     leaning: Vec<Leaning>,
     forgets: BTreeMap<RequestId, Ticket<Result<(), Error>>>,
     next_request: u64,
+    /// Of the last write that the session has taken: what is answered shows that one and all before it.
+    turn: u64,
     /// What this session's unsaved writes take of the engine's account.
     share: Share,
     /// What its copy of the document takes of the engine's account of those.
@@ -126,6 +128,7 @@ impl Driver {
             leaning: Vec::new(),
             forgets: BTreeMap::new(),
             next_request: 0,
+            turn: 0,
             share: shared.budget.empty_share(),
             cached: cached.unwrap_or_else(|| shared.cache.empty_share()),
             last_asked: shared.clock.now().mono,
@@ -228,7 +231,8 @@ impl Driver {
                 self.last_asked = now.mono;
                 self.session.command(Now { wall: wall.min(now.wall), ..now }, command);
             }
-            Input::Write { handle, command, share } => {
+            Input::Write { handle, command, share, turn } => {
+                self.turn = turn;
                 self.handles.insert(handle.claim, handle);
                 self.last_asked = now.mono;
                 self.session.command(now, command);
@@ -328,6 +332,7 @@ impl Driver {
                 up(&counters.reads);
                 let Some(Reading { handle, reply }) = self.reads.remove(&request) else { return };
                 if let Ok(answer) = &answer {
+                    handle.see(self.turn);
                     // Before the answer: whoever gets it may ask at once what is saved.
                     let now = self.shared.clock.now().mono;
                     self.leaning.extend(Leaning::new(handle, answer.unsaved.clone(), now));

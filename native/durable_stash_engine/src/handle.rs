@@ -189,6 +189,12 @@ impl Handle {
         self.state.turn()
     }
 
+    /// Up to which turn the last recovery that was answered shows the session's writes: those, and none that is later. 0 if
+    /// there was none, or nothing was written since the session was taken into memory.
+    pub fn seen(&self) -> u64 {
+        self.state.seen()
+    }
+
     /// What telemetry calls this session.
     pub fn session_tag(&self) -> String {
         self.cell.key().tag()
@@ -215,7 +221,8 @@ impl Handle {
             return Err(Failure::Overloaded { unsaved, limit }.into());
         };
         let (op, wake) = self.state.accept(resets, |op| {
-            let input = Input::Write { handle: self.state.clone(), command: command(op), share };
+            let command = command(op);
+            let input = |turn| Input::Write { handle: self.state.clone(), command, share, turn };
             let (wake, turn) = shared.registry.send_in_turn(&self.cell, input)?;
             self.state.take_turn(turn);
             // Before the driver can settle it: what is counted off must have been counted.

@@ -23,6 +23,8 @@ pub(crate) enum Input {
         handle: Arc<HandleState>,
         command: Command,
         share: Share,
+        /// Where it stands among all writes.
+        turn: u64,
     },
     Read {
         slot: Arc<Slot>,

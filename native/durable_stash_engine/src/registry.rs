@@ -112,16 +112,20 @@ impl Registry {
 
     /// As `send`, and says where the input stands among all that were sent so: of two inputs of one session the one with
     /// the higher turn is the later one.
-    pub(crate) fn send_in_turn(&self, cell: &Arc<Cell>, input: Input) -> Result<(Option<Wake>, u64), Failure> {
+    pub(crate) fn send_in_turn(
+        &self,
+        cell: &Arc<Cell>,
+        input: impl FnOnce(u64) -> Input,
+    ) -> Result<(Option<Wake>, u64), Failure> {
         let mut state = cell.state.lock();
-        let wake = self.put_in(cell, &mut state, input)?;
-        if planted!(TurnTakenLate) {
-            drop(state);
-            let _others_come_between = cell.state.lock();
-            return Ok((wake, TURNS.fetch_add(1, Relaxed) + 1));
-        }
         // Under the cell's lock, in which the inputs of one session get their order.
-        Ok((wake, TURNS.fetch_add(1, Relaxed) + 1))
+        let turn = TURNS.fetch_add(1, Relaxed) + 1;
+        if planted!(TurnTakenEarly) {
+            drop(state);
+            // Others come between.
+            state = cell.state.lock();
+        }
+        Ok((self.put_in(cell, &mut state, input(turn))?, turn))
     }
 
     /// A handle is gone. Returns whom to wake.

@@ -30,6 +30,8 @@ pub(crate) struct HandleState {
     epoch: AtomicU64,
     /// Where its last write stands among all writes; 0 if there was none.
     turn: AtomicU64,
+    /// The turn of the last write that its last recovery shows; 0 if there was none.
+    seen: AtomicU64,
     /// No reply and no watcher is called while it is held: both may come back to this handle.
     inner: Mutex<Inner>,
 }
@@ -97,6 +99,7 @@ impl HandleState {
             down: AtomicBool::new(false),
             epoch: AtomicU64::new(0),
             turn: AtomicU64::new(0),
+            seen: AtomicU64::new(0),
             inner: Mutex::default(),
         })
     }
@@ -116,6 +119,15 @@ impl HandleState {
 
     pub(crate) fn take_turn(&self, turn: u64) {
         self.turn.store(turn, Relaxed);
+    }
+
+    pub(crate) fn seen(&self) -> u64 {
+        self.seen.load(Relaxed)
+    }
+
+    /// Before the recovery is answered.
+    pub(crate) fn see(&self, turn: u64) {
+        self.seen.store(turn, Relaxed);
     }
 
     /// Reads atomics, takes no lock. `now` is the monotonic time in ms.

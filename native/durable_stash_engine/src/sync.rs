@@ -65,8 +65,8 @@ pub mod bugs {
         ClosedTooLate,
         /// A stop does not tell the handles of sessions that nobody drives.
         DormantUntold,
-        /// A write's turn is taken once the session has it, and others may have come between.
-        TurnTakenLate,
+        /// A write's turn is taken before the session has it, and others may come between.
+        TurnTakenEarly,
     }
 
     thread_local! {

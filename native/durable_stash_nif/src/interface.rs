@@ -6,7 +6,7 @@ use crate::{atoms, fault_hook};
 
 /// Raised with every change of an entry point that the other side must know of. `DurableStash.Native` hands in the
 /// one that it was written for when it loads the library.
-const INTERFACE: u32 = 3;
+const INTERFACE: u32 = 4;
 
 /// Called as the library is loaded; `false` fails the load (fault 47).
 pub(crate) fn fits(_env: Env<'_>, expected: Term<'_>) -> bool {

@@ -76,11 +76,12 @@ fn session_stash_dirty<'a>(
     session.stash(env, [session_pairs, tab_pairs, shared_pairs], &mut Budget::unlimited())
 }
 
-/// Where the last write of this LiveView's that was accepted stands among all writes.
+/// Where the last write of this LiveView's that was accepted stands among all writes; and up to where its last recovery
+/// shows them.
 #[rustler::nif]
-fn session_turn(session: ResourceArc<SessionResource>) -> u64 {
+fn session_turn(session: ResourceArc<SessionResource>) -> (u64, u64) {
     fault_hook::pass("session_turn");
-    session.handle.turn()
+    (session.handle.turn(), session.handle.seen())
 }
 
 #[rustler::nif]

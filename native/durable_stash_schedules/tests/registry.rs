@@ -77,7 +77,7 @@ fn every_planted_bug_is_found() {
         (Bug::WokenWhenClosed, drain_meets_everything),
         (Bug::ClosedTooLate, drain_meets_everything),
         (Bug::DormantUntold, stop_meets_everything),
-        (Bug::TurnTakenLate, two_share_one_key),
+        (Bug::TurnTakenEarly, two_share_one_key),
     ];
     for (bug, scenario) in bugs {
         assert!(is_found(bug, scenario), "{bug:?}");

@@ -79,7 +79,7 @@ fn turns_are_the_order_in_which_a_session_gets_its_inputs() {
             scope.spawn(move || {
                 for n in 0..INPUTS {
                     let claim = ClaimId(sender * INPUTS + n);
-                    let (wake, turn) = registry.send_in_turn(cell, Input::Release(claim)).unwrap();
+                    let (wake, turn) = registry.send_in_turn(cell, |_turn| Input::Release(claim)).unwrap();
                     assert!(wake.is_none());
                     assert_eq!(turns.lock().insert(claim, turn), None);
                 }
