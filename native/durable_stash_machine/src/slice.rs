@@ -1,7 +1,9 @@
 //! What a LiveView stores: its slice of the document, and the names that lead to it.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use crate::write_id::WriterId;
@@ -62,24 +64,70 @@ impl View {
 ///
 /// It was produced once, at the NIF boundary, and is never parsed on the way to the store: a parser
 /// in between would be free to round numbers. `Debug` shows its length only, since values are never logged.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Json(Arc<str>);
+#[derive(Clone)]
+pub struct Json(Text);
+
+/// To copy megabytes takes milliseconds: a long text stays where it was written.
+#[derive(Clone)]
+enum Text {
+    Short(Arc<str>),
+    Long(Arc<String>),
+}
 
 impl Json {
     /// Wraps text that is known to be one JSON value.
     pub fn from_encoded(text: impl Into<Arc<str>>) -> Self {
-        Self(text.into())
+        Self(Text::Short(text.into()))
+    }
+
+    /// As `from_encoded`. What `text` holds is left to it, or taken if there is much of it.
+    pub fn take_encoded(text: &mut String) -> Self {
+        if text.len() < LONG {
+            return Self::from_encoded(text.as_str());
+        }
+        let mut text = std::mem::take(text);
+        text.shrink_to_fit();
+        Self(Text::Long(Arc::new(text)))
     }
 
     /// The JSON text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        match &self.0 {
+            Text::Short(text) => text,
+            Text::Long(text) => text,
+        }
+    }
+}
+
+impl PartialEq for Json {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Json {}
+
+impl Hash for Json {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
+
+impl PartialOrd for Json {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Json {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_str().cmp(other.as_str())
     }
 }
 
 impl fmt::Debug for Json {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Json({} bytes)", self.0.len())
+        write!(f, "Json({} bytes)", self.as_str().len())
     }
 }
 
@@ -180,5 +228,29 @@ impl Slice {
     /// Whether nobody has touched it for a whole TTL: it reads as not found, and goes with the next write.
     pub fn is_over(&self, wall: u64, ttl_ms: u64) -> bool {
         self.touched_at.saturating_add(ttl_ms) <= wall
+    }
+}
+
+/// In bytes. Below this a copy that fits is cheaper than what a text grew to.
+const LONG: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+
+    use super::*;
+
+    #[test]
+    fn a_long_text_is_taken_and_is_the_value_that_its_copy_is() {
+        for (length, is_taken) in [(1, false), (LONG - 1, false), (LONG, true), (3 * LONG, true)] {
+            let copy = Json::from_encoded("7".repeat(length));
+            let mut text = "7".repeat(length);
+            let json = Json::take_encoded(&mut text);
+            assert_eq!((text.is_empty(), json.as_str().len()), (is_taken, length));
+            assert!(json == copy && json.cmp(&copy).is_eq());
+            let hash = |json: &Json| BuildHasherDefault::<DefaultHasher>::default().hash_one(json);
+            assert_eq!(hash(&json), hash(&copy));
+            assert!(json < Json::from_encoded("8"));
+        }
     }
 }

@@ -189,7 +189,7 @@ impl SessionResource {
             match value::write(name, term, self.max_value_bytes, budget, &mut stash.text) {
                 Ok(()) => {
                     let values = if is_default { &mut stash.defaults } else { &mut stash.values };
-                    scope(values).push((self.key(name), Json::from_encoded(stash.text.as_str())));
+                    scope(values).push((self.key(name), Json::take_encoded(&mut stash.text)));
                 }
                 Err(Stop::Refused(refusal)) => {
                     stash.refused.push((key.to_term(list.get_env()), value::refused(refusal)))

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fmt::{self, Write};
 
 use super::number::{BigInteger, write_float};
 use super::path::{Path, show};
@@ -203,8 +202,8 @@ impl<'a, T: Tree<'a>> Walk<'a, '_, T> {
             Node::Nil => self.out.push_str("null"),
             Node::Bool(bool) => self.out.push_str(bool_text(bool)),
             Node::Atom(name) => self.string(&name)?,
-            Node::Int(int) => self.format(format_args!("{int}")),
-            Node::Natural(natural) => self.format(format_args!("{natural}")),
+            Node::Int(int) => self.out.push_str(itoa::Buffer::new().format(int)),
+            Node::Natural(natural) => self.out.push_str(itoa::Buffer::new().format(natural)),
             Node::Big(big) => {
                 self.charge_big(&big)?;
                 big.write(self.out);
@@ -287,11 +286,6 @@ impl<'a, T: Tree<'a>> Walk<'a, '_, T> {
         write_string(text, self.out);
         let escaped = self.out.len() - before - text.len();
         Ok(self.budget.charge(escaped * ESCAPED_BYTE_COST)?)
-    }
-
-    fn format(&mut self, text: fmt::Arguments<'_>) {
-        // Writing to a string cannot fail.
-        let _ = self.out.write_fmt(text);
     }
 
     /// Before the bytes are looked at: to check and copy ten megabytes takes milliseconds.
