@@ -7,7 +7,7 @@ use durable_stash_engine::{Change, Handle};
 
 use crate::row::{Figures, Row, quantile, sorted};
 use crate::workloads::Scale;
-use crate::world::{World, flush, open, stash};
+use crate::world::{World, open, stash, wait_until};
 
 pub(crate) fn typing(scale: &Scale, figures: &mut Figures) -> Result<(), String> {
     // They run side by side: each mostly waits.
@@ -39,9 +39,8 @@ fn case(scale: &Scale, latency_ms: u64, flush_after: u64) -> Result<[Row; 2], St
             stash(&handle, "draft", &format!("\"{}\"", "x".repeat(keystroke)))?;
             std::thread::sleep(Duration::from_millis(100));
         }
-        // One that is held back goes by itself; the time that takes is a part of what is measured.
-        std::thread::sleep(Duration::from_millis(flush_after + latency_ms + 50));
-        flush(&handle)?;
+        // The last one goes by itself too, without a flush: what it waits is a part of what is measured.
+        wait_until("is the last keystroke known to be saved", || saved.up_to() >= keystrokes as u64)?;
         puts.push((world.engine.stats().puts - before) as f64 / keystrokes as f64);
         waits.push(quantile(&sorted(&saved.waits(&typed)?), 0.5));
     }
@@ -64,6 +63,10 @@ impl SavedAt {
             }
         })));
         Self(notices)
+    }
+
+    fn up_to(&self) -> u64 {
+        self.0.lock().map_or(0, |notices| notices.last().map_or(0, |(op, _)| *op))
     }
 
     /// How many ms each keystroke waited. Its write's number is its place.
