@@ -9,7 +9,7 @@ use crate::content::{Change, Content};
 use crate::model::Check;
 use crate::object::{Object, Stored};
 use crate::reading::Shown;
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, Step};
 use crate::world::{By, Fate, Fresh, Op, World};
 
 /// A promise that one step can break.
@@ -239,19 +239,22 @@ impl Commit<'_> {
     /// I6: the tab of no operation in it belongs to a later mount already, nor to one that has come between.
     fn i6_nobody_superseded_writes(&self) -> bool {
         let Some(before) = &self.before.stored else { return true };
-        if before.header.is_over(self.now().wall) {
+        if before.header.is_over(self.now().wall) && !before.header.buried {
             return true;
         }
         let goes_back = before.document.views.keys().any(|view| {
             let tabs = before.document.views[view].values().flat_map(|slice| slice.tabs.keys());
-            tabs.into_iter().any(|tab| {
-                let kept = self.after.document.epoch(view, tab);
-                kept.is_some_and(|kept| Some(kept) < before.document.epoch(view, tab))
-            })
+            tabs.into_iter().any(|tab| self.after.document.epoch(view, tab) < before.document.epoch(view, tab))
         });
+        let step = |op: u8| {
+            let spec = &self.scenario.ops[usize::from(op)];
+            self.scenario.lives[usize::from(spec.live)].steps[usize::from(spec.step)]
+        };
+        // A document is forgotten for its session, whoever asks.
+        let written = || self.ops.members().filter(|op| step(*op) != Step::Forget);
         !goes_back
-            && !self.ops.members().any(|op| self.returns(op))
-            && self.ops.members().all(|op| {
+            && !written().any(|op| self.returns(op))
+            && written().all(|op| {
                 let script = &self.scenario.lives[usize::from(self.scenario.ops[usize::from(op)].live)];
                 let mount = self.world.ops[usize::from(op)].mount;
                 let stored = before.document.epoch(&script.slot.view, &script.slot.tab);

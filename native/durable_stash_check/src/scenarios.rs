@@ -26,6 +26,7 @@ pub fn all(size: Size) -> Vec<Scenario> {
         claim_against_zombie_on_one_node(size),
         claim_against_zombie_on_two_nodes(size),
         two_mounts_at_once(size),
+        a_zombie_over_a_forget(size),
         a_zombie_over_a_restart(size),
         a_fresh_mount(size),
         a_page_that_is_left(size),
@@ -192,6 +193,23 @@ pub fn two_mounts_at_once(size: Size) -> Scenario {
         Reached::ZombieFenced,
         Reached::ToldSaved,
         Reached::Conflict,
+    ])
+}
+
+/// Logout while a LiveView and its successor live: the successor's claim outlives the document.
+pub fn a_zombie_over_a_forget(size: Size) -> Scenario {
+    let faults = match size {
+        Size::Small => Faults { timeouts: 1, ..Faults::default() },
+        Size::Full => Faults { timeouts: 1, repeats: 1, crashes: 1, ..Faults::default() },
+    };
+    let lives = vec![
+        Script::on(0, "t", &[REJOIN, both("a", "c"), both("b", "c")]).stores_tab(),
+        Script::on(1, "t", &[REJOIN, both("", "c"), Step::Forget]).stores_tab(),
+    ];
+    Scenario::new("a_zombie_over_a_forget", 2, lives).faults(faults).reaches(&[
+        Reached::ZombieFenced,
+        Reached::Forgotten,
+        Reached::WroteOnTombstone,
     ])
 }
 

@@ -49,6 +49,11 @@ fn of_two_mounts_in_one_millisecond_exactly_one_wins() {
 }
 
 #[test]
+fn a_zombie_stays_one_when_the_document_is_forgotten() {
+    keeps_every_promise(scenarios::a_zombie_over_a_forget(Size::Small));
+}
+
+#[test]
 fn a_zombie_stays_one_over_an_engine_restart() {
     keeps_every_promise(scenarios::a_zombie_over_a_restart(Size::Small));
 }

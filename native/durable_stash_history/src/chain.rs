@@ -196,10 +196,7 @@ impl Judge<'_> {
             walk.line.stood.insert((*register, *value), (step.position, None));
         }
         self.note_claims(walk, step, whole);
-        if whole.header.buried {
-            walk.claims.clear();
-        }
-        // An epoch that went with its tab fences nobody.
+        // An epoch that went with its tab fences nobody. With the document it does not go.
         walk.claims.retain(|(view, tab), claims| whole.epoch(*view, *tab) >= claims.epoch);
         walk.batches.insert(whole.header.write.clone());
         node
@@ -264,12 +261,12 @@ impl Judge<'_> {
             let (later, (place, text)) = (self.write(replaced), words(self));
             self.broken(Promise::I4, format!("{place}: in rev {rev} {text} replaced {later}"));
         }
-        self.check_fence(walk, index, &register, rev, step.state.at);
+        self.check_fence(walk, index, &register, rev);
     }
 
     /// I6: nobody writes after a later mount of its tab, on its own node from the mount on, on others from the later
     /// mount's first write on. Of two mounts that no clock tells apart, one has lost once they have written by turns.
-    fn check_fence(&mut self, walk: &Walk, index: Index, register: &Register, rev: u64, at: u64) {
+    fn check_fence(&mut self, walk: &Walk, index: Index, register: &Register, rev: u64) {
         let write = &self.history.writes[index];
         let client = &self.history.clients[write.client];
         let Some(slot) = client.slot else { return };
@@ -279,10 +276,7 @@ impl Judge<'_> {
             let how = format!("{place}: rev {rev} has the value of {text}, after client {later} had mounted its tab");
             self.broken(Promise::I6, how);
         }
-        // With the document its epochs are forgotten, also in the batch that brings new values.
-        let within = Within { from: at, until: at, node: Some(self.node(write)), read: false };
         let claims = walk.claims.get(&(slot.view, slot.tab));
-        let claims = claims.filter(|_| !self.removals.may_forget(self.history, slot.session, within));
         let latest = claims.map(|claims| claims.latest);
         if let Some(latest) = latest.filter(|latest| self.history.mounted_before(write.client, *latest)) {
             let (later, text) = (self.text(self.history.clients[latest].name), self.write(index));

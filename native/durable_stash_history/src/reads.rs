@@ -7,7 +7,6 @@ use crate::history::{Answer, Chain, Client, Index, Read, Register, Rules, Slot};
 use crate::judge::{Judge, Line, Promise};
 use crate::names::Name;
 use crate::outcomes::rev;
-use crate::removals::Within;
 use crate::state::State;
 
 impl Judge<'_> {
@@ -211,10 +210,8 @@ impl Judge<'_> {
             .rev()
             .take(LOOK_BACK)
             .find(|write| self.history.writes[**write].op.sets().iter().any(|(other, _)| other == register))?;
-        let saved = self.history.writes[*latest].saved_at().filter(|at| *at >= asked.read.invoked)?;
-        // One that a later mount had fenced off lands after all when that mount's claim is forgotten.
-        let within = Within { from: asked.read.invoked, until: saved, node: None, read: true };
-        (!self.removals.may_forget(self.history, asked.slot.session, within)).then_some(*latest)
+        let is_open = self.history.writes[*latest].saved_at().is_some_and(|at| at >= asked.read.invoked);
+        is_open.then_some(*latest)
     }
 
     fn first_position(&self, line: &Line, register: &Register, index: Index) -> Option<usize> {

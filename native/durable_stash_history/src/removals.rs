@@ -86,17 +86,6 @@ impl Removals {
         Self { by_scope }
     }
 
-    /// Whether a request to forget the document was open within this time, on this node or on any.
-    pub(crate) fn may_forget(&self, history: &History, session: Name, within: Within) -> bool {
-        let Some(removals) = self.by_scope.get(&Scope::Session(session)) else { return false };
-        let until = removals.partition_point(|(removal, _)| removal.from <= within.until);
-        let mut open = removals[..until].iter().rev().take_while(|(_, latest)| *latest >= within.from);
-        open.any(|(removal, _)| {
-            let node = history.clients[removal.client].node;
-            removal.until >= within.from && within.node.is_none_or(|wanted| wanted == node)
-        })
-    }
-
     /// Whether something that was open within this time may have removed what stood at the register: the value of this
     /// write, if there was one.
     pub(crate) fn may_remove(

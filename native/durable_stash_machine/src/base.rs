@@ -1,5 +1,7 @@
 //! What this node knows of the object: the revision that the next commit builds on.
 
+use std::borrow::Cow;
+
 use crate::document::{Document, Header};
 use crate::effect::ETag;
 use crate::error::ErrorKind;
@@ -52,6 +54,15 @@ impl Stored {
     /// What can be read of it: nothing once it is buried or expired.
     pub(crate) fn content(&self, wall: u64) -> Option<&Document> {
         (!self.header.is_over(wall)).then_some(&self.document)
+    }
+
+    /// What the next commit is built on: the content; of a tombstone, who is superseded.
+    pub(crate) fn ground(&self, wall: u64) -> Cow<'_, Document> {
+        match self.content(wall) {
+            Some(content) => Cow::Borrowed(content),
+            None if self.header.buried => Cow::Owned(self.document.forgotten(wall)),
+            None => Cow::Owned(Document::default()),
+        }
     }
 
     /// Whether so much time has passed that the document may have been forgotten, and its tombstone swept, since.

@@ -1,5 +1,7 @@
 //! The bytes of a frozen batch on what is known of the object, and what of the batch cannot be part of them.
 
+use std::borrow::Cow;
+
 use crate::base::{Base, Stored};
 use crate::batch::{Batch, ClaimEdit};
 use crate::command::ClaimId;
@@ -80,8 +82,8 @@ impl Session {
         taken: &mut Vec<(ClaimId, ClaimEdit, ErrorKind)>,
     ) -> Option<(Built, Merged)> {
         let batch = &mut frozen.batch;
-        if let Some(content) = ground.content.filter(|_| !planted!(self.policy, FenceIgnored)) {
-            for claim in superseded(content, batch) {
+        if !planted!(self.policy, FenceIgnored) {
+            for claim in superseded(&ground.content, batch) {
                 taken.extend(batch.claims.remove(&claim).map(|edit| (claim, edit, ErrorKind::Superseded)));
             }
         }
@@ -91,10 +93,10 @@ impl Session {
             if ground.is_void(batch) {
                 return None;
             }
-            let mut document = ground.content.cloned().unwrap_or_default();
+            let mut document = Document::clone(&ground.content);
             let merged = merge(&mut document, batch, now.wall, &self.policy);
             let was_buried = ground.previous.is_some_and(|header| header.buried);
-            let buried = document.views.is_empty() && (batch.forgotten.is_some() || was_buried);
+            let buried = document.is_blank() && (batch.forgotten.is_some() || was_buried);
             let header = succeed(ground.previous, self.write_id(frozen.written_as), now.wall, buried, &self.policy);
             let body = format::encode(&header, &document);
             if body.len() > limit
@@ -125,7 +127,7 @@ impl Session {
         if kind != ErrorKind::Superseded {
             return self.owe_fresh(claim, edit);
         }
-        // What it wrote since must not be applied either (I6), even if the claim that fences it is forgotten by then.
+        // What it wrote since must not be applied either (I6), even if the tab of the claim that fences it is gone by then.
         if let Some(later) = self.pending.claims.remove(&claim) {
             self.tell_outcome(claim, &later, Outcome::Failed(kind));
         }
@@ -153,7 +155,7 @@ struct Ground<'a> {
     precondition: Precondition,
     replaces: Option<Replaced>,
     previous: Option<&'a Header>,
-    content: Option<&'a Document>,
+    content: Cow<'a, Document>,
     bytes: usize,
     /// There is an object, readable or not.
     has_object: bool,
@@ -209,7 +211,7 @@ impl<'a> Ground<'a> {
             precondition: Precondition::Absent,
             replaces: None,
             previous: stored.map(|stored| &stored.header),
-            content: stored.and_then(|stored| stored.content(wall)),
+            content: stored.map(|stored| stored.ground(wall)).unwrap_or_default(),
             bytes: stored.map_or(0, |stored| stored.bytes),
             has_object: true,
             is_lost: false,
@@ -219,7 +221,7 @@ impl<'a> Ground<'a> {
 
     fn unsealed(&self) -> Option<Unsealed> {
         let (name, precondition) = self.unsealed.clone()?;
-        let (previous, document) = (self.previous.cloned(), self.content.cloned().unwrap_or_default());
+        let (previous, document) = (self.previous.cloned(), Document::clone(&self.content));
         Some(Unsealed { name, precondition, previous, document })
     }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits::Policy;
 use crate::name::DocumentName;
-use crate::slice::{Epoch, Slice, TabId, View, Vsn};
+use crate::slice::{Epoch, Slice, Tab, TabId, View, Vsn};
 use crate::write_id::{WriteId, WriterId};
 
 /// All slices of a browser session.
@@ -21,6 +21,32 @@ impl Document {
     pub fn epoch(&self, view: &View, tab: &TabId) -> Option<Epoch> {
         let slices = self.views.get(view)?;
         slices.values().filter_map(|slice| slice.tabs.get(tab)).map(|tab| tab.epoch).max()
+    }
+
+    /// Whether it has nothing but the epochs of what was forgotten.
+    pub fn is_blank(&self) -> bool {
+        self.views.values().flatten().all(|(vsn, slice)| *vsn == Vsn::FENCES && slice.is_hollow())
+    }
+
+    /// What stays when it is forgotten: where the latest mounts of its tabs stood, so that those before them, which may live
+    /// on elsewhere, stay superseded. A visitor's pages are without end: the newest are kept.
+    pub fn forgotten(&self, wall: u64) -> Self {
+        let mut tabs: BTreeMap<(&View, &TabId), Epoch> = BTreeMap::new();
+        for (view, slices) in &self.views {
+            for (id, tab) in slices.values().flat_map(|slice| &slice.tabs) {
+                let epoch = tabs.entry((view, id)).or_default();
+                *epoch = tab.epoch.max(*epoch);
+            }
+        }
+        let mut newest: Vec<_> = tabs.into_iter().map(|(tab, epoch)| (epoch, tab)).collect();
+        newest.sort_unstable_by(|one, other| other.cmp(one));
+        let mut husk = Self::default();
+        for (epoch, (view, id)) in newest.into_iter().take(MAX_FENCES) {
+            let slice = husk.views.entry(view.clone()).or_default().entry(Vsn::FENCES).or_default();
+            slice.touched_at = wall;
+            slice.tabs.insert(id.clone(), Tab { epoch, touched_at: wall, data: BTreeMap::new() });
+        }
+        husk
     }
 }
 
@@ -108,3 +134,6 @@ pub fn close(
     let expires_at = header.touched_at.saturating_add(policy.ttl_ms);
     Header { applied, expires_at, moved_to: Some(to), ..header }
 }
+
+/// As many tabs as a slice keeps by default.
+const MAX_FENCES: usize = 32;

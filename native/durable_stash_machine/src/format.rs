@@ -7,7 +7,8 @@
 //!
 //! `len` counts the body's bytes. `crc32c` is computed over the header up to and including `"crc32c":"` and then the
 //! body, so that a flipped bit anywhere in the object shows (fault 26). A tombstone's header also has `"buried":true`,
-//! a seal's `"moved_to":"<name>"`.
+//! a seal's `"moved_to":"<name>"`. The epochs that a tombstone keeps stand in tabs without data, of a version that no code has
+//! (`Vsn::FENCES`), as a release that knows nothing of them would keep them too.
 //!
 //! Only the header and the names in the body are parsed. Values pass through as the text they were written as, since
 //! a JSON parser may read 18446744073709551616 as a float. Unknown fields are an error and never dropped: what

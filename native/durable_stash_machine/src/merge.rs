@@ -2,7 +2,8 @@
 //!
 //! Every key that the batch does not name stays byte-equal. Four things go besides, each by its own rule of the
 //! design: tabs beyond the limit, the least recently touched first; likewise LiveComponents of one module; slices that
-//! nobody touched for a whole TTL; and everything, when the batch buries the document.
+//! nobody touched for a whole TTL; and everything but who is superseded, when the batch
+//! buries the document.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,9 +26,6 @@ pub struct Merged {
 /// The claims of the batch that another node's later claim of the same tab has overtaken. Their edits must not be
 /// applied (I6).
 pub fn superseded(document: &Document, batch: &Batch) -> Vec<ClaimId> {
-    if batch.forgotten.is_some() {
-        return Vec::new();
-    }
     let overtaken = |edit: &ClaimEdit| {
         edit.stores_tab && document.epoch(&edit.slot.view, &edit.slot.tab).is_some_and(|stored| stored > edit.epoch)
     };
@@ -37,7 +35,7 @@ pub fn superseded(document: &Document, batch: &Batch) -> Vec<ClaimId> {
 /// Applies the batch. Whoever calls has taken the superseded claims out of it.
 pub fn merge(document: &mut Document, batch: &Batch, wall: u64, policy: &Policy) -> Merged {
     if batch.forgotten.is_some() {
-        document.views.clear();
+        *document = document.forgotten(wall);
     }
     for (view, vsn) in &batch.touched {
         if let Some(slice) = document.views.get_mut(view).and_then(|slices| slices.get_mut(vsn)) {
@@ -55,6 +53,9 @@ pub fn merge(document: &mut Document, batch: &Batch, wall: u64, policy: &Policy)
         let slice = document.views.entry((*view).clone()).or_default().entry(*vsn).or_default();
         let written = merge_slice(slice, &edits_of(batch, view, *vsn), wall);
         merged.tabs_evicted += evict_tabs(slice, &written, policy.tabs_per_view);
+        if *vsn != Vsn::FENCES {
+            drop_fences(document, view, &written);
+        }
     }
     let written = targets.iter().map(|(view, _)| *view).collect();
     merged.components_evicted = evict_components(document, &written, policy.components_per_module);
@@ -138,6 +139,16 @@ fn merge_slice<'a>(slice: &mut Slice, edits: &[&'a ClaimEdit], wall: u64) -> BTr
         overlay(&mut tab.data, layers.iter().map(|layer| &**layer));
     }
     tabs
+}
+
+/// What was kept of a forgotten document for these tabs stands in the tabs themselves now.
+fn drop_fences(document: &mut Document, view: &View, written: &BTreeSet<&TabId>) {
+    let Some(slices) = document.views.get_mut(view) else { return };
+    let Some(fences) = slices.get_mut(&Vsn::FENCES) else { return };
+    fences.tabs.retain(|id, tab| !written.contains(id) || !tab.data.is_empty());
+    if fences.tabs.is_empty() && fences.data.is_empty() {
+        slices.remove(&Vsn::FENCES);
+    }
 }
 
 /// A tab that was just written goes last, also where the clocks of other nodes are ahead of this one's.

@@ -219,9 +219,9 @@ impl Session {
 
     /// The writes of others that this reader is shown, or whose emptying it is shown, and that are not saved yet.
     fn unsaved(&self, now: Now, reader: &Reader) -> Vec<(ClaimId, u64)> {
-        let content = self.base.stored().and_then(|stored| stored.content(now.wall));
+        let content = self.base.stored().map(|stored| stored.ground(now.wall)).unwrap_or_default();
         let shown = self.accepted_batches().flat_map(|batch| {
-            let overtaken = content.map(|content| superseded(content, batch)).unwrap_or_default();
+            let overtaken = superseded(&content, batch);
             let is_shown = move |(claim, edit): &(&ClaimId, &ClaimEdit)| {
                 Some(**claim) != reader.claim && !overtaken.contains(claim) && edit.is_seen_from(&reader.slot)
             };
@@ -240,11 +240,10 @@ impl Session {
 
     /// The document as it will be once all that is accepted is committed; of one view, and what all share, if named.
     pub(crate) fn document_with_accepted(&self, now: Now, view: Option<&View>) -> Document {
-        let content = self.base.stored().and_then(|stored| stored.content(now.wall));
-        let mut document = match (content, view) {
-            (None, _) => Document::default(),
-            (Some(content), None) => content.clone(),
-            (Some(content), Some(view)) => {
+        let content = self.base.stored().map(|stored| stored.ground(now.wall)).unwrap_or_default();
+        let mut document = match view {
+            None => Document::clone(&content),
+            Some(view) => {
                 let of = |view| content.views.get_key_value(view).map(|(view, slices)| (view.clone(), slices.clone()));
                 Document { views: of(view).into_iter().chain(of(&View::shared())).collect() }
             }
@@ -252,7 +251,7 @@ impl Session {
         for batch in self.accepted_batches() {
             let mut overtaken = superseded(&document, batch);
             // Other views' tabs are in the whole of it alone, and what their claims share is seen here.
-            overtaken.extend(content.into_iter().flat_map(|content| superseded(content, batch)));
+            overtaken.extend(superseded(&content, batch));
             if overtaken.is_empty() {
                 merge(&mut document, batch, now.wall, &self.policy);
             } else {

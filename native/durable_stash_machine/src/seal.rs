@@ -50,7 +50,7 @@ impl Session {
         let Unsealed { name, precondition, previous, document } = unsealed;
         let Some(to) = self.names.home_name().cloned() else { return };
         let write = self.next_write();
-        let is_empty = document.views.is_empty();
+        let is_empty = document.is_blank();
         let header = close(previous.as_ref(), write, now.wall, is_empty, to, &self.policy);
         let body = format::encode(&header, &document);
         let sealed = Stored {

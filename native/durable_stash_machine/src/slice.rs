@@ -138,6 +138,8 @@ pub struct Vsn(pub u64);
 impl Vsn {
     /// The one version of what all views share: whichever release of whichever view asks, it is the same slice.
     pub const SHARED: Self = Self(1);
+    /// No code has this version, and none reads one above its own: under it stand the epochs of a forgotten document's tabs.
+    pub const FENCES: Self = Self(u64::MAX);
 }
 
 /// Where a LiveView writes: its view, the version of its code, its tab.
@@ -225,6 +227,11 @@ pub struct Slice {
 }
 
 impl Slice {
+    /// Whether it has no value.
+    pub(crate) fn is_hollow(&self) -> bool {
+        self.data.is_empty() && self.tabs.values().all(|tab| tab.data.is_empty())
+    }
+
     /// Whether nobody has touched it for a whole TTL: it reads as not found, and goes with the next write.
     pub fn is_over(&self, wall: u64, ttl_ms: u64) -> bool {
         self.touched_at.saturating_add(ttl_ms) <= wall

@@ -1,7 +1,7 @@
 //! Who may write for a tab, and what a fresh mount empties.
 
 use durable_stash_machine::slice::Epoch;
-use durable_stash_machine::{ErrorKind, Outcome, PutOutcome, Refusal, format};
+use durable_stash_machine::{ErrorKind, Outcome, PutOutcome, Refusal, Slot, format};
 
 use crate::lab::{Lab, slot};
 
@@ -315,6 +315,80 @@ fn a_mount_whose_first_write_has_landed_unheard_gives_way_to_a_later_claim_of_a_
         assert_eq!(lab.outcome(&zombie, late), SUPERSEDED);
         assert_eq!(lab.stored_tab(&live.slot, "d").as_deref(), Some("2"));
     }
+}
+
+#[test]
+fn who_was_superseded_stays_so_when_the_document_is_forgotten() {
+    for is_carried_on in [false, true] {
+        let mut lab = Lab::nodes(3);
+        let zombie = lab.rejoin(0, &slot("a", 1, "t1"));
+        lab.stash_tab(&zombie, &[("d", "1")]);
+        lab.settle();
+        lab.wait(1);
+        let live = lab.rejoin(1, &slot("a", 1, "t1"));
+        lab.stash_tab(&live, &[("d", "2")]);
+        lab.settle();
+        lab.forget(2);
+        lab.settle();
+        assert!(lab.header().buried);
+        if is_carried_on {
+            let other = lab.rejoin(2, &slot("b", 1, "t2"));
+            lab.stash(&other, &[("k", "1")]);
+            lab.settle();
+            assert!(!lab.header().buried);
+        }
+        let read = lab.peek(2, &slot("a", 1, "t1"));
+        lab.settle();
+        assert_eq!(lab.shown(2, read), "not found");
+        let late = lab.write(&zombie, &[("k", "3")], &[("d", "3")]);
+        lab.settle();
+        assert_eq!(lab.outcome(&zombie, late), SUPERSEDED);
+        assert_eq!((lab.stored(&zombie.slot, "k"), lab.stored_tab(&zombie.slot, "d")), (None, None));
+        let op = lab.stash_tab(&live, &[("d", "4")]);
+        lab.settle();
+        assert!(lab.is_saved(&live, op));
+        assert_eq!(lab.stored_tab(&live.slot, "d").as_deref(), Some("4"));
+    }
+}
+
+#[test]
+fn who_was_superseded_writes_nothing_with_the_batch_that_forgets_the_document() {
+    let mut lab = Lab::nodes(2);
+    let zombie = lab.rejoin(0, &slot("a", 1, "t1"));
+    lab.read(&zombie);
+    lab.serve_node(0);
+    lab.wait(1);
+    let live = lab.rejoin(1, &slot("a", 1, "t1"));
+    lab.stash_tab(&live, &[("d", "1")]);
+    lab.serve_node(1);
+    let request = lab.forget(0);
+    let late = lab.stash_tab(&zombie, &[("d", "2")]);
+    lab.settle();
+    assert!(matches!(lab.forgotten(0, request), Some(Outcome::Saved { .. })));
+    assert_eq!(lab.outcome(&zombie, late), SUPERSEDED);
+    assert!(lab.header().buried);
+}
+
+#[test]
+fn a_tombstone_keeps_where_the_newest_mounts_stood_and_nothing_else() {
+    let mut lab = Lab::new();
+    let tabs: Vec<_> = (0..40).map(|number| slot(["a", "b"][number % 2], 1, &format!("t{number}"))).collect();
+    for tab in &tabs {
+        let live = lab.rejoin(0, tab);
+        lab.write(&live, &[("k", "1")], &[("d", "1")]);
+        lab.settle();
+        lab.wait(1);
+    }
+    let before = lab.document();
+    lab.forget(0);
+    lab.settle();
+    let after = lab.document();
+    let kept = |tab: &Slot| after.epoch(&tab.view, &tab.tab);
+    assert!(tabs[..8].iter().all(|tab| kept(tab).is_none()));
+    assert!(tabs[8..].iter().all(|tab| kept(tab).is_some() && kept(tab) == before.epoch(&tab.view, &tab.tab)));
+    assert!(after.is_blank() && !before.is_blank());
+    let slices = || after.views.values().flat_map(|slices| slices.values());
+    assert!(slices().all(|slice| slice.data.is_empty() && slice.tabs.values().all(|tab| tab.data.is_empty())));
 }
 
 #[test]

@@ -381,10 +381,10 @@ impl History {
         !self.skewed && !self.may_have_lost_epochs()
     }
 
-    /// Burying the document buries its epochs too, and so does its end: what mounts came before is not known any more.
+    /// With the object, or at its end, its epochs go: what mounts came before is not known any more.
     pub fn may_have_lost_epochs(&self) -> bool {
-        let forgotten = self.removals.iter().any(|removal| matches!(removal.scope, Scope::Everything));
-        forgotten || self.lossy || self.has_expired
+        let was_removed = self.versions.iter().any(|version| matches!(version.content, Content::Absent { .. }));
+        was_removed || self.lossy || self.has_expired
     }
 }
 
