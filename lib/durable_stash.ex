@@ -152,7 +152,7 @@ defmodule DurableStash do
   # -- Beyond LiveStash -------------------------------------------------------------------------------------------
 
   @doc """
-  What has become of everything this LiveView stashed.
+  What has become of everything this LiveView stashed, and of what it recovered before that was saved.
 
     * `:saved`: the store has it;
     * `:pending`: the engine has had some of it for less than 200 ms, and is saving it;
@@ -169,7 +169,7 @@ defmodule DurableStash do
   end
 
   @doc """
-  Waits until everything this LiveView stashed so far is saved, at most `timeout` ms (or `:infinity`). Call it in the LiveView's process.
+  Waits until everything this LiveView stashed or recovered so far is saved, at most `timeout` ms (or `:infinity`). Call it in the LiveView's process.
 
   `{:error, %DurableStash.Error{kind: :timeout}}` says that the outcome is open: the engine goes on saving.
   """

@@ -28,7 +28,7 @@ defmodule DurableStash.Component do
   of the page and put in again.
 
   Each `id` is kept in the browser session's document until the `ttl` has passed, and at most `components_per_module` ids of one module are
-  kept (100, see `DurableStash.Config`): beyond it those that were written or mounted the longest ago go first, whole. Give ids to
+  kept (100, see `DurableStash.Config`): beyond it those that were written the longest ago go first, whole. Give ids to
   things that are dozens, not thousands.
 
   ## Options

@@ -78,7 +78,7 @@ defmodule DurableStash.Config do
     * `:serve_stale` lets a cached copy answer a recovery while the store does not.
     * `:max_unsaved_age` is how long an accepted write is tried before it counts as failed.
     * `:components_per_module` is how many LiveComponents of one module (see `DurableStash.Component`) a browser session keeps.
-      Beyond it those that were written or mounted the longest ago go first, whole.
+      Beyond it those that were written the longest ago go first, whole.
     * `:on_invalid_value` is what a stash does about a value that is not JSON-safe: `:skip` leaves that key out and logs,
       `:raise` raises an `ArgumentError` in the LiveView (for development and tests).
     * `:shutdown_timeout` bounds the flush at shutdown.

@@ -24,7 +24,7 @@ defmodule DurableStash.Telemetry do
   | event                              | measurements | metadata |
   |------------------------------------|--------------|----------|
   | `[:durable_stash, :refused_value]` | `count`: 1   | the common ones, `key`, `kind` (`:invalid_value` or `:too_large`), `error` whose message has the path to the culprit |
-  | `[:durable_stash, :unsaved]`       | `count` of failures since the last look | the common ones: a LiveView noticed that writes of its own failed; what it keeps is sent again |
+  | `[:durable_stash, :unsaved]`       | `count` of failures since the last look | the common ones: a LiveView noticed that its writes, or writes that it recovered before they were saved, have failed; what it keeps is sent again |
 
   In that path the keys of maps are data of your own making. Those that are identifiers (`settings.items[3].at`) are shown,
   atom or text alike; all other text keys are `[…]`, here, in logs and in what `DurableStash.flush/2` returns. Only the

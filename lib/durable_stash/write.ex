@@ -26,7 +26,7 @@ defmodule DurableStash.Write do
 
     case Context.ready(context) do
       {:ok, ready} ->
-        send_changed(context, ready, changed(ready, assigns))
+        send_changed(context, ready, changed(ready, assigns), assigns)
 
       {:error, error, context} ->
         Telemetry.span(:stash, context, fn -> not_accepted(error, context) end)
@@ -75,14 +75,14 @@ defmodule DurableStash.Write do
   end
 
   # Where nothing differs from what was accepted, nothing is owed, whatever went wrong before.
-  defp send_changed(context, %Context{standing: %{owed: owed}} = ready, [[], [], []]) when owed != :reset do
+  defp send_changed(context, %Context{standing: %{owed: owed}} = ready, [[], [], []], _assigns) when owed != :reset do
     ready = if ready.error == nil and owed == nil, do: ready, else: Standing.owes(%{ready | error: nil}, nil)
     if ready == context, do: :unchanged, else: {:written, ready}
   end
 
-  defp send_changed(_context, ready, changed) do
+  defp send_changed(_context, ready, changed, assigns) do
     Telemetry.span(:stash, ready, fn ->
-      with {:ok, context} <- send_reset(ready),
+      with {:ok, context, changed} <- send_reset(ready, changed, assigns),
            {:ok, context, refused} <- send_pairs(context, changed),
            :ok <- await(context) do
         measurements = %{
@@ -100,15 +100,19 @@ defmodule DurableStash.Write do
   # Whatever is stored: from then on everything is stashed, defaults too.
   defp to_reset(context), do: Standing.owes(%{context | defaults: %Defaults{}}, :reset)
 
-  # A reset that failed, or was not taken, comes before what was stashed after it.
+  # A reset that failed, or was not taken, comes before what was stashed after it; and after it everything has changed.
+  defp send_reset(%Context{standing: %{owed: :reset}} = context, _changed, assigns) do
+    with {:ok, context} <- send_reset(context), do: {:ok, context, changed(context, assigns)}
+  end
+
+  defp send_reset(context, changed, _assigns), do: {:ok, context, changed}
+
   defp send_reset(%Context{standing: %{owed: :reset}} = context) do
     case Session.reset(context.session) do
       {:ok, op} -> {:ok, Standing.sent(Standing.owes(%{context | kept: %{}, refused: %{}}, :state), op)}
       {:error, error} -> Context.failed(context, error)
     end
   end
-
-  defp send_reset(context), do: {:ok, context}
 
   defp send_pairs(context, [session, tab, shared] = changed) do
     case Session.stash(context.session, named(session, context), named(tab, context), named(shared, context)) do

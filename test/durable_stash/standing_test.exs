@@ -14,15 +14,15 @@ defmodule DurableStash.StandingTest do
 
   # The first write is given up after `max_unsaved_age`; the second is younger by then, and saved.
   defp given_up_and_saved(lv, backend, first, second) do
-    TestBackend.fail_puts(backend, 1, retry_after: 1_000)
+    TestBackend.fail_puts(backend, 1, retry_after: 4_000)
     first.(lv)
-    Process.sleep(250)
+    Process.sleep(1_000)
     second.(lv)
     assert eventually(fn -> match?(%{failures: 1, accepted: n, saved: n}, engine_status(lv)) end)
   end
 
   describe "what is saved after a failure does not hide it:" do
-    @describetag engine: [max_unsaved_age: 300]
+    @describetag engine: [max_unsaved_age: 2_000]
 
     test "a reset that was given up is done again, and :unsaved until it is", %{engine: engine, backend: backend} do
       view = view(engine, stored_keys: @all)

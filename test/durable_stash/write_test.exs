@@ -220,6 +220,26 @@ defmodule DurableStash.WriteTest do
   end
 
   @tag engine: [max_unsaved_bytes: 100_000]
+  test "a reset that was not taken is followed by everything, also where nothing has changed since", context do
+    %{engine: engine, backend: backend} = context
+    {lv, page} = Page.mount(Page.open(Page.session()), view(engine, stored_keys: [:a, :b]))
+    LiveViewProcess.save(lv, a: 1, b: 2)
+
+    {other, _page} = Page.mount(Page.open(Page.session()), view(engine, stored_keys: [:a]))
+    TestBackend.stall_puts(backend, 1)
+    LiveViewProcess.stash(other, a: String.duplicate("1", 99_990))
+    capture_log(fn -> LiveViewProcess.reset(lv) end)
+    assert LiveViewProcess.status(lv) == :unsaved
+    TestBackend.release(backend)
+    assert LiveViewProcess.flush(other) == :ok
+
+    LiveViewProcess.stash(lv)
+    assert LiveViewProcess.flush(lv) == :ok
+    {lv, _page} = Page.mount(page, view(engine, stored_keys: [:a, :b]))
+    assert %{a: 1, b: 2} = LiveViewProcess.assigns(lv)
+  end
+
+  @tag engine: [max_unsaved_bytes: 100_000]
   test "fault_53: what is over the byte limit is refused, kept, and sent with the next stash",
        context do
     %{engine: engine, backend: backend} = context

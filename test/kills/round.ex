@@ -226,7 +226,6 @@ defmodule DurableStash.Kills.Round do
   defp about(round) do
     path = Path.join(round.directory, "about.jsonl")
     journal = Journal.open(path)
-    # Mounts are ordered by milliseconds: of two within one, on two nodes, neither is the later.
     Journal.put(journal, [log: true], :run)
     for {sid, object} <- sessions(), do: Journal.put(journal, [s: sid, object: object], :session)
     path

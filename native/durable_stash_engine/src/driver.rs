@@ -22,7 +22,7 @@ use crate::cell::{Cell, Rest};
 use crate::engine::Shared;
 use crate::error::{Error, Failure};
 use crate::inbox::Input;
-use crate::leaning::Leaning;
+use crate::leaning::Leanings;
 use crate::observer::EngineEvent;
 use crate::registry::Woken;
 use crate::standing::HandleState;
@@ -70,7 +70,7 @@ struct Driver {
     handles: BTreeMap<ClaimId, Arc<HandleState>>,
     released: Vec<ClaimId>,
     reads: BTreeMap<RequestId, Reading>,
-    leaning: Vec<Leaning>,
+    leanings: Leanings,
     forgets: BTreeMap<RequestId, Ticket<Result<(), Error>>>,
     next_request: u64,
     /// Of the last write that the session has taken: what is answered shows that one and all before it.
@@ -93,7 +93,8 @@ type Answered = Result<Event, Box<dyn Any + Send>>;
 
 /// A read that waits for its answer, and whose it is.
 struct Reading {
-    handle: Arc<HandleState>,
+    /// None once it is gone.
+    handle: Option<Arc<HandleState>>,
     reply: Ticket<Result<ReadAnswer, Error>>,
 }
 
@@ -125,7 +126,7 @@ impl Driver {
             handles: handles.into_iter().map(|handle| (handle.claim, handle)).collect(),
             released: Vec::new(),
             reads: BTreeMap::new(),
-            leaning: Vec::new(),
+            leanings: Leanings::default(),
             forgets: BTreeMap::new(),
             next_request: 0,
             turn: 0,
@@ -244,7 +245,7 @@ impl Driver {
                 self.last_asked = now.mono;
                 let request = self.number();
                 let claim = claimed.then_some(handle.claim);
-                self.reads.insert(request, Reading { handle, reply });
+                self.reads.insert(request, Reading { handle: Some(handle), reply });
                 self.session.command(now, Command::Read { request, slot, claim });
             }
             Input::Forget { reply } => {
@@ -255,6 +256,10 @@ impl Driver {
             }
             Input::Release(claim) => {
                 self.released.push(claim);
+                self.leanings.release(claim);
+                for reading in self.reads.values_mut() {
+                    reading.handle.take_if(|handle| handle.claim == claim);
+                }
                 self.session.command(now, Command::Release { claim });
             }
             Input::Drain => {
@@ -303,7 +308,7 @@ impl Driver {
         let counters = &self.shared.counters;
         match notice {
             Notice::Settled { claim, op, outcome } => {
-                self.leaning.retain_mut(|leaning| leaning.waits_after(claim, op, outcome));
+                self.leanings.settle(claim, op, outcome);
                 let Some(handle) = self.handles.get(&claim) else { return };
                 let count = handle.settle(op, outcome);
                 let counter = match outcome {
@@ -331,11 +336,11 @@ impl Driver {
                 self.claims_moved = true;
                 up(&counters.reads);
                 let Some(Reading { handle, reply }) = self.reads.remove(&request) else { return };
-                if let Ok(answer) = &answer {
+                if let (Ok(answer), Some(handle)) = (&answer, handle) {
                     handle.see(self.turn);
                     // Before the answer: whoever gets it may ask at once what is saved.
                     let now = self.shared.clock.now().mono;
-                    self.leaning.extend(Leaning::new(handle, answer.unsaved.clone(), now));
+                    self.leanings.add(handle, answer.unsaved.clone(), now);
                 }
                 reply.answer(answer.map_err(Error::from));
             }
@@ -412,7 +417,7 @@ impl Driver {
 
     /// Goes and leaves the session behind, unless an input has just arrived or the machine is out of the ordinary.
     fn park(&mut self) -> bool {
-        if !self.cell.has_no_input() || !self.leaning.is_empty() {
+        if !self.cell.has_no_input() || !self.leanings.is_empty() {
             return false;
         }
         let Some(session) = self.session.park() else { return false };

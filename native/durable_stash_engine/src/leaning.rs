@@ -11,25 +11,43 @@ use durable_stash_machine::{ClaimId, Outcome};
 use crate::error::Failure;
 use crate::standing::HandleState;
 
-/// A handle that leans on writes of other handles.
-pub(crate) struct Leaning {
+/// The handles of one session that lean on writes of others.
+#[derive(Default)]
+pub(crate) struct Leanings(Vec<Leaning>);
+
+struct Leaning {
     handle: Arc<HandleState>,
     /// Of each claim the last write that matters.
     on: Vec<(ClaimId, u64)>,
 }
 
-impl Leaning {
-    /// `now` is the monotonic time in ms.
-    pub(crate) fn new(handle: Arc<HandleState>, on: Vec<(ClaimId, u64)>, now: u64) -> Option<Self> {
-        if on.is_empty() {
-            return None;
+impl Leanings {
+    /// The handle was shown these writes, which are not saved. `now` is the monotonic time in ms.
+    pub(crate) fn add(&mut self, handle: Arc<HandleState>, on: Vec<(ClaimId, u64)>, now: u64) {
+        if !on.is_empty() {
+            handle.lean(now);
+            self.0.push(Leaning { handle, on });
         }
-        handle.lean(now);
-        Some(Self { handle, on })
     }
 
-    /// Every write of `claim` up to `op` has this outcome now. Whether there is more to wait for.
-    pub(crate) fn waits_after(&mut self, claim: ClaimId, op: u64, outcome: Outcome) -> bool {
+    /// Every write of `claim` up to `op` has this outcome now.
+    pub(crate) fn settle(&mut self, claim: ClaimId, op: u64, outcome: Outcome) {
+        self.0.retain_mut(|leaning| leaning.waits_after(claim, op, outcome));
+    }
+
+    /// The handle is gone. Else every page that looks while the store is away would be remembered until it is back.
+    pub(crate) fn release(&mut self, claim: ClaimId) {
+        self.0.retain(|leaning| leaning.handle.claim != claim);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Leaning {
+    /// Whether there is more to wait for.
+    fn waits_after(&mut self, claim: ClaimId, op: u64, outcome: Outcome) -> bool {
         let before = self.on.len();
         self.on.retain(|(other, last)| *other != claim || *last > op);
         if self.on.len() == before {
@@ -41,5 +59,30 @@ impl Leaning {
             Outcome::Failed(_) | Outcome::Unknown => self.handle.fall(Failure::RecoveredLost.into()),
         }
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_gone_is_not_remembered_and_who_stays_waits_for_the_last_write() {
+        let mut leanings = Leanings::default();
+        let stays = HandleState::new(ClaimId(1));
+        leanings.add(stays.clone(), vec![(ClaimId(9), 4)], 0);
+        for claim in 2..1_000 {
+            let gone = HandleState::new(ClaimId(claim));
+            let weak = Arc::downgrade(&gone);
+            leanings.add(gone, vec![(ClaimId(9), 4)], 0);
+            leanings.release(ClaimId(claim));
+            assert!(weak.upgrade().is_none());
+        }
+        assert!(!stays.is_saved());
+        let saved = Outcome::Saved { rev: 1 };
+        leanings.settle(ClaimId(9), 3, saved);
+        assert!(!leanings.is_empty() && !stays.is_saved());
+        leanings.settle(ClaimId(9), 4, saved);
+        assert!(leanings.is_empty() && stays.is_saved());
     }
 }

@@ -178,7 +178,7 @@ impl Judge<'_> {
             self.check_new(walk, step, whole, node, register, value);
             step.new.push((register, value));
         }
-        self.check_whole(step, whole);
+        self.check_whole(step);
         for (register, value) in &vanished {
             self.check_vanished(walk, step, whole, node, register, value.name);
         }
@@ -322,7 +322,7 @@ impl Judge<'_> {
     }
 
     /// A write is whole: with one of its keys all come, unless somebody of the same node wrote over them.
-    fn check_whole(&mut self, step: &Step<'_>, whole: &Whole) {
+    fn check_whole(&mut self, step: &Step<'_>) {
         let writes: BTreeSet<Index> =
             step.new.iter().filter_map(|(_, value)| self.history.write_of.get(value).copied()).collect();
         for index in writes {
@@ -331,15 +331,11 @@ impl Judge<'_> {
             for (register, value) in write.op.sets() {
                 let now = step.state.value(register);
                 let is_stored = register.tab.is_none() || client.stores_tab;
-                let is_evicted = whole.has_evicted(register, self.history.rules.tabs_per_view);
-                if now == Some(*value)
-                    || !is_stored
-                    || is_evicted
-                    || self.is_overwritten(index, register, now, step.state.at)
-                {
+                if now == Some(*value) || !is_stored || self.is_overwritten(index, register, now, step.state.at) {
                     continue;
                 }
-                let (text, place, rev) = (self.write(index), self.place(register), whole.header.rev);
+                let (text, place) = (self.write(index), self.place(register));
+                let rev = step.state.whole().map_or(0, |whole| whole.header.rev);
                 self.broken(Promise::I2, format!("{place}: rev {rev} has a part of {text}, and not this key"));
             }
         }

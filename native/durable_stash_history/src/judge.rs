@@ -6,7 +6,6 @@ use std::fmt;
 use crate::history::{Chain, History, Index, Mount, Outcome, Register, Slot, Write};
 use crate::names::Name;
 use crate::removals::Removals;
-use crate::state::Whole;
 
 /// One of the promises of design §1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -183,10 +182,6 @@ impl Chain {
     /// The same, at the latest.
     pub(crate) fn by(&self, position: usize) -> u64 {
         position.checked_sub(1).map_or(0, |index| self.states[index].until)
-    }
-
-    pub(crate) fn whole(&self, position: usize) -> Option<&Whole> {
-        position.checked_sub(1).and_then(|index| self.states[index].whole())
     }
 
     /// The positions that may have been the present one at some time from `from` to `until`.

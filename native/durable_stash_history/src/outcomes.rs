@@ -119,10 +119,7 @@ impl Judge<'_> {
         let (lo, hi) = chain.present(self.history.writes[index].invoked, at);
         let held = std::iter::once(line.at(register, lo));
         let changes = line.between(register, lo, hi).iter().map(|(_, now)| *now);
-        // Of more tabs than a view keeps, written in one batch, some go with it.
-        let limit = self.history.rules.tabs_per_view;
-        let evicted = |position: usize| chain.whole(position).is_some_and(|whole| whole.has_evicted(register, limit));
-        held.chain(changes).any(|now| self.is_overwritten(index, register, now, at)) || (lo + 1..=hi).any(evicted)
+        held.chain(changes).any(|now| self.is_overwritten(index, register, now, at))
     }
 
     fn check_removed(&mut self, line: &Line, chain: &Chain, index: Index, register: &Register, at: u64) {

@@ -3,7 +3,7 @@
 //! Two LiveViews of one tab can live side by side for a minute after a half-open connection. The later claim wins at
 //! once here, and across nodes from when its epoch is in the document (`merge::superseded`). What is kept here must
 //! outlive the rest of a session's memory while its LiveViews live, or a superseded one could come back after an
-//! eviction: hence `Session::into_fence`.
+//! eviction: hence `Session::leave`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

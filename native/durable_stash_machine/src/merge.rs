@@ -12,7 +12,7 @@ use crate::batch::{Batch, ClaimEdit, KeyDefault, Layer, Stamp};
 use crate::command::ClaimId;
 use crate::document::Document;
 use crate::limits::Policy;
-use crate::slice::{Json, Key, Slice, Tab, TabId, View, Vsn};
+use crate::slice::{Json, Key, Slice, TabId, View, Vsn};
 
 /// What a merge did beyond setting keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -151,21 +151,24 @@ fn drop_fences(document: &mut Document, view: &View, written: &BTreeSet<&TabId>)
     }
 }
 
-/// A tab that was just written goes last, also where the clocks of other nodes are ahead of this one's.
+/// What this batch has written stays, however much that is: whoever wrote it is told that it is saved. It goes with a later
+/// batch. `touched_at` alone would not do, since the clocks of other nodes may be ahead of this one's.
 fn evict_tabs(slice: &mut Slice, written: &BTreeSet<&TabId>, limit: usize) -> usize {
     let excess = slice.tabs.len().saturating_sub(limit.max(1));
-    if excess > 0 {
-        let age = |(id, tab): (&TabId, &Tab)| (written.contains(id), tab.touched_at, tab.epoch, id.clone());
-        let mut by_age: Vec<_> = slice.tabs.iter().map(age).collect();
-        by_age.sort();
-        for (_, _, _, id) in by_age.into_iter().take(excess) {
-            slice.tabs.remove(&id);
-        }
+    if excess == 0 {
+        return 0;
     }
-    excess
+    let others = slice.tabs.iter().filter(|(id, _)| !written.contains(id));
+    let mut by_age: Vec<_> = others.map(|(id, tab)| (tab.touched_at, tab.epoch, id.clone())).collect();
+    by_age.sort();
+    by_age.truncate(excess);
+    for (_, _, id) in &by_age {
+        slice.tabs.remove(id);
+    }
+    by_age.len()
 }
 
-/// A page may show ids without end. One that was just written goes last, as with tabs.
+/// A page may show ids without end. As with tabs, what this batch has written stays.
 fn evict_components(document: &mut Document, written: &BTreeSet<&View>, limit: usize) -> usize {
     let modules: BTreeSet<&str> = written.iter().filter_map(|view| view.component_module()).collect();
     let mut evicted = 0;
@@ -175,16 +178,18 @@ fn evict_components(document: &mut Document, written: &BTreeSet<&View>, limit: u
             from_here_on.take_while(|(view, _)| view.component_module() == Some(module))
         };
         let excess = of_module().count().saturating_sub(limit.max(1));
-        if excess > 0 {
-            let touched_at = |slices: &BTreeMap<Vsn, Slice>| slices.values().map(|slice| slice.touched_at).max();
-            let age = |(view, slices)| (written.contains(view), touched_at(slices), View::clone(view));
-            let mut by_age: Vec<_> = of_module().map(age).collect();
-            by_age.sort();
-            for (_, _, view) in by_age.into_iter().take(excess) {
-                document.views.remove(&view);
-            }
+        if excess == 0 {
+            continue;
         }
-        evicted += excess;
+        let touched_at = |slices: &BTreeMap<Vsn, Slice>| slices.values().map(|slice| slice.touched_at).max();
+        let others = of_module().filter(|(view, _)| !written.contains(view));
+        let mut by_age: Vec<_> = others.map(|(view, slices)| (touched_at(slices), view.clone())).collect();
+        by_age.sort();
+        by_age.truncate(excess);
+        for (_, view) in &by_age {
+            document.views.remove(view);
+        }
+        evicted += by_age.len();
     }
     evicted
 }

@@ -229,11 +229,6 @@ impl Session {
         &self.fence
     }
 
-    /// The same, at the session's end.
-    pub fn into_fence(self) -> Fence {
-        self.fence
-    }
-
     /// The revision last seen committed, if any.
     pub fn committed_rev(&self) -> Option<u64> {
         self.base.stored().map(|stored| stored.header.rev)

@@ -427,7 +427,7 @@ fn a_fence_is_empty_once_all_its_live_views_are_gone() {
     lab.serve_node(1);
     lab.serve(get);
     lab.settle();
-    assert!(lab.session_of(0).clone().into_fence().is_empty());
+    assert!(lab.session_of(0).fence().is_empty());
 }
 
 #[test]
@@ -463,7 +463,7 @@ fn a_rejoin_after_a_fresh_mount_that_never_wrote_inherits_the_emptying() {
     lab.settle();
     assert_eq!(lab.shown(0, read), "");
     lab.release(&rejoined);
-    assert!(lab.session_of(0).clone().into_fence().is_empty());
+    assert!(lab.session_of(0).fence().is_empty());
 }
 
 #[test]
@@ -564,7 +564,7 @@ fn page_loads_that_never_write_do_not_add_up() {
         let live = lab.mount(0, &slot("a", 1, &format!("t{n}")));
         lab.release(&live);
     }
-    let size = format!("{:?}", lab.session_of(0).clone().into_fence()).len();
+    let size = format!("{:?}", lab.session_of(0).fence()).len();
     assert!(size < 20_000, "{size} bytes of debts");
 }
 

@@ -154,20 +154,45 @@ fn a_component_does_not_fall_to_its_own_write_where_the_clock_is_behind() {
 }
 
 #[test]
-fn one_batch_of_more_components_than_are_kept_leaves_as_many_as_are() {
+fn one_batch_of_more_components_than_are_kept_is_stored_whole_and_the_next_one_makes_room() {
     let mut lab = Lab::with(|policy| policy.components_per_module = 2);
-    let ids = ["1", "2", "3", "4", "5"];
-    let live = lab.rejoin(0, &slot("Form:0", 1, "t1"));
-    lab.stash(&live, &[("k", "0")]);
-    // These wait for the first write, and leave together.
-    for id in ids {
+    // They wait for the first look at the document, and leave together.
+    let written = ["1", "2", "3", "4", "5"].map(|id| {
         let live = lab.rejoin(0, &slot(&format!("Form:{id}"), 1, "t1"));
-        lab.stash(&live, &[("k", id)]);
-    }
+        let op = lab.stash(&live, &[("k", id)]);
+        (live, op)
+    });
     lab.settle();
-    let standing = ids.iter().filter(|id| lab.stored(&slot(&format!("Form:{id}"), 1, "t1"), "k").is_some()).count();
+    for (live, op) in &written {
+        assert!(lab.is_saved(live, *op));
+        assert!(lab.stored(&live.slot, "k").is_some(), "{:?} was told saved", live.slot);
+    }
+    lab.stash(&written[0].0, &[("k", "6")]);
+    lab.settle();
+    let standing = written.iter().filter(|(live, _)| lab.stored(&live.slot, "k").is_some()).count();
     assert_eq!(standing, 2);
-    assert_eq!(lab.incidents(0, |incident| *incident == Incident::ComponentsEvicted { count: 4 }), 1);
+    assert_eq!(lab.stored(&written[0].0.slot, "k").as_deref(), Some("6"));
+    assert_eq!(lab.incidents(0, |incident| *incident == Incident::ComponentsEvicted { count: 3 }), 1);
+}
+
+#[test]
+fn one_batch_of_more_tabs_than_are_kept_is_stored_whole_and_the_next_one_makes_room() {
+    let mut lab = Lab::with(|policy| policy.tabs_per_view = 1);
+    let written = ["t1", "t2", "t3"].map(|tab| {
+        let live = lab.rejoin(0, &slot("V", 1, tab));
+        let op = lab.stash_tab(&live, &[("k", "1")]);
+        (live, op)
+    });
+    lab.settle();
+    for (live, op) in &written {
+        assert!(lab.is_saved(live, *op));
+        assert!(lab.stored_tab(&live.slot, "k").is_some(), "{:?} was told saved", live.slot);
+    }
+    lab.stash_tab(&written[0].0, &[("k", "2")]);
+    lab.settle();
+    let standing = written.iter().filter(|(live, _)| lab.stored_tab(&live.slot, "k").is_some()).count();
+    assert_eq!(standing, 1);
+    assert_eq!(lab.incidents(0, |incident| *incident == Incident::TabsEvicted { count: 2 }), 1);
 }
 
 #[test]
