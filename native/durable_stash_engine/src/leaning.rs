@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use durable_stash_machine::{ClaimId, Outcome};
+use durable_stash_machine::{ClaimId, ErrorKind, Outcome};
 
 use crate::error::Failure;
 use crate::standing::HandleState;
@@ -54,8 +54,9 @@ impl Leaning {
             return true;
         }
         match outcome {
-            Outcome::Saved { .. } if !self.on.is_empty() => return true,
-            Outcome::Saved { .. } => self.handle.stand(),
+            // Its writer has lost its tab to a later mount. To send it again would bring back what that mount overruled.
+            Outcome::Saved { .. } | Outcome::Failed(ErrorKind::Superseded) if !self.on.is_empty() => return true,
+            Outcome::Saved { .. } | Outcome::Failed(ErrorKind::Superseded) => self.handle.stand(),
             Outcome::Failed(_) | Outcome::Unknown => self.handle.fall(Failure::RecoveredLost.into()),
         }
         false
@@ -84,5 +85,17 @@ mod tests {
         assert!(!leanings.is_empty() && !stays.is_saved());
         leanings.settle(ClaimId(9), 4, saved);
         assert!(leanings.is_empty() && stays.is_saved());
+    }
+
+    #[test]
+    fn a_write_of_who_lost_its_tab_is_nobody_elses_failure_and_one_that_was_given_up_is() {
+        for (kind, failures) in [(ErrorKind::Superseded, 0), (ErrorKind::Unavailable, 1)] {
+            let mut leanings = Leanings::default();
+            let shown = HandleState::new(ClaimId(1));
+            leanings.add(shown.clone(), vec![(ClaimId(9), 4)], 0);
+            leanings.settle(ClaimId(9), 4, Outcome::Failed(kind));
+            assert!(leanings.is_empty());
+            assert_eq!(shown.status(|| 0).failures, failures, "{kind:?}");
+        }
     }
 }
