@@ -110,7 +110,7 @@ enum End {
 
 impl Driver {
     fn new(shared: Arc<Shared>, woken: Woken, minted: bool) -> Self {
-        let Woken { cell, session, cached, handles, task } = woken;
+        let Woken { cell, session, cached, handles, turn, task } = woken;
         let (writer, policy) = (cell.key().writer(shared.writer, cell.own_secrets), shared.policy.clone());
         let names = cell.key().names().iter().filter_map(ObjectName::to_document).collect();
         let session = match session {
@@ -129,7 +129,7 @@ impl Driver {
             leanings: Leanings::default(),
             forgets: BTreeMap::new(),
             next_request: 0,
-            turn: 0,
+            turn,
             share: shared.budget.empty_share(),
             cached: cached.unwrap_or_else(|| shared.cache.empty_share()),
             last_asked: shared.clock.now().mono,

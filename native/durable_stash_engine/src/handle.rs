@@ -190,7 +190,7 @@ impl Handle {
     }
 
     /// Up to which turn the last recovery that was answered shows the session's writes: those, and none that is later. 0 if
-    /// there was none, or nothing was written since the session was taken into memory.
+    /// there was none.
     pub fn seen(&self) -> u64 {
         self.state.seen()
     }

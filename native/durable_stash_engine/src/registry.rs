@@ -65,6 +65,9 @@ pub(crate) struct Woken {
     /// What its copy of the document takes, if it was in memory.
     pub(crate) cached: Option<Share>,
     pub(crate) handles: Vec<Arc<HandleState>>,
+    /// Drivers before it have taken every write of this session that has a turn up to here, and no later one has been sent
+    /// before its own inputs.
+    pub(crate) turn: u64,
     pub(crate) task: Task,
 }
 
@@ -294,7 +297,8 @@ impl Registry {
                 let released = released.into_iter().map(Input::Release);
                 state.phase = Phase::Live(released.chain([input]).collect());
                 let (handles, cached) = (state.handles().to_vec(), rest.map(|rest| rest.cached));
-                Ok(Some(Wake::New(Woken { cell: cell.clone(), session, cached, handles, task: self.live.begin() })))
+                let (turn, task) = (TURNS.load(Relaxed), self.live.begin());
+                Ok(Some(Wake::New(Woken { cell: cell.clone(), session, cached, handles, turn, task })))
             }
         }
     }

@@ -636,6 +636,26 @@ async fn a_claim_made_while_the_session_is_parked_reaches_the_one_before() {
     assert_eq!(engine.stats().evicted, 0);
 }
 
+/// Else what is pushed late of an older write would replace what the recovery has brought.
+#[tokio::test(start_paused = true)]
+async fn a_recovery_shows_the_turns_of_before_the_session_was_parked() {
+    let (_store, mut config) = memory();
+    config.idle_after_ms = 1_000;
+    let engine = start(config);
+    let writer = fresh(&engine, "sid");
+    stash(&writer, "count", 1);
+    flush(&writer).await.unwrap();
+    for pause_ms in [10, 3_000] {
+        tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+        let reader = mount(&engine, "sid", &format!("tab after {pause_ms}"), Mount::Rejoin);
+        assert!(recover(&reader).await.unwrap().found.is_some());
+        assert!(reader.seen() >= writer.turn(), "{} < {}", reader.seen(), writer.turn());
+        stash(&writer, "count", pause_ms);
+        assert!(reader.seen() < writer.turn(), "that one came later");
+        flush(&writer).await.unwrap();
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn fault_05_a_delayed_put_from_before_an_eviction_is_not_taken_for_a_later_one() {
     let (store, mut config) = memory();
