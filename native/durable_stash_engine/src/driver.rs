@@ -69,7 +69,8 @@ struct Driver {
     /// all that waits here, so that a run can be repeated.
     handles: BTreeMap<ClaimId, Arc<HandleState>>,
     released: Vec<ClaimId>,
-    reads: BTreeMap<RequestId, Reading>,
+    /// Few at a time; thousands of sessions may wait with one each, and a map's node has room for eleven.
+    reads: Vec<(RequestId, Reading)>,
     leanings: Leanings,
     forgets: BTreeMap<RequestId, Ticket<Result<(), Error>>>,
     next_request: u64,
@@ -125,7 +126,7 @@ impl Driver {
             requests: FuturesUnordered::new(),
             handles: handles.into_iter().map(|handle| (handle.claim, handle)).collect(),
             released: Vec::new(),
-            reads: BTreeMap::new(),
+            reads: Vec::new(),
             leanings: Leanings::default(),
             forgets: BTreeMap::new(),
             next_request: 0,
@@ -230,13 +231,13 @@ impl Driver {
                 self.claims_moved = true;
                 self.handles.insert(handle.claim, handle);
                 self.last_asked = now.mono;
-                self.session.command(Now { wall: wall.min(now.wall), ..now }, command);
+                self.session.command(Now { wall: wall.min(now.wall), ..now }, *command);
             }
             Input::Write { handle, command, share, turn } => {
                 self.turn = turn;
                 self.handles.insert(handle.claim, handle);
                 self.last_asked = now.mono;
-                self.session.command(now, command);
+                self.session.command(now, *command);
                 // Before the queue's share is dropped: the account must not sink in between.
                 self.share.resize(self.session.unsaved_bytes());
                 drop(share);
@@ -245,7 +246,7 @@ impl Driver {
                 self.last_asked = now.mono;
                 let request = self.number();
                 let claim = claimed.then_some(handle.claim);
-                self.reads.insert(request, Reading { handle: Some(handle), reply });
+                self.reads.push((request, Reading { handle: Some(handle), reply }));
                 self.session.command(now, Command::Read { request, slot, claim });
             }
             Input::Forget { reply } => {
@@ -257,7 +258,7 @@ impl Driver {
             Input::Release(claim) => {
                 self.released.push(claim);
                 self.leanings.release(claim);
-                for reading in self.reads.values_mut() {
+                for (_, reading) in &mut self.reads {
                     reading.handle.take_if(|handle| handle.claim == claim);
                 }
                 self.session.command(now, Command::Release { claim });
@@ -335,7 +336,8 @@ impl Driver {
             Notice::Read { request, answer } => {
                 self.claims_moved = true;
                 up(&counters.reads);
-                let Some(Reading { handle, reply }) = self.reads.remove(&request) else { return };
+                let Some(at) = self.reads.iter().position(|(waiting, _)| *waiting == request) else { return };
+                let (_, Reading { handle, reply }) = self.reads.remove(at);
                 if let (Ok(answer), Some(handle)) = (&answer, handle) {
                     handle.see(self.turn);
                     // Before the answer: whoever gets it may ask at once what is saved.

@@ -186,7 +186,7 @@ impl Engine {
         let claimed = command.is_some();
         let now = shared.clock.now().wall;
         let wall = stands.map_or(now, |epoch| now.min(epoch.millis()));
-        let input = command.map(|command| Input::Claim { handle: state.clone(), command, wall });
+        let input = command.map(|command| Input::Claim { handle: state.clone(), command: Box::new(command), wall });
         let (cell, wake) = shared.registry.open(key, own_secrets, &state, input)?;
         shared.drive(wake, open.minted);
         Ok(Handle::new(shared.clone(), cell, state, slot, claimed, open.minted))

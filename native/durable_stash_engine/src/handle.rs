@@ -222,7 +222,7 @@ impl Handle {
         };
         let (op, wake) = self.state.accept(resets, |op| {
             let command = command(op);
-            let input = |turn| Input::Write { handle: self.state.clone(), command, share, turn };
+            let input = |turn| Input::Write { handle: self.state.clone(), command: Box::new(command), share, turn };
             let (wake, turn) = shared.registry.send_in_turn(&self.cell, input)?;
             self.state.take_turn(turn);
             // Before the driver can settle it: what is counted off must have been counted.

@@ -16,12 +16,12 @@ pub(crate) enum Input {
     /// `wall` is when the mount was: claims are ordered by that, not by when a node that stood still got round to them.
     Claim {
         handle: Arc<HandleState>,
-        command: Command,
+        command: Box<Command>,
         wall: u64,
     },
     Write {
         handle: Arc<HandleState>,
-        command: Command,
+        command: Box<Command>,
         share: Share,
         /// Where it stands among all writes.
         turn: u64,
