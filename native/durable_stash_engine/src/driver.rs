@@ -337,7 +337,7 @@ impl Driver {
                 self.claims_moved = true;
                 up(&counters.reads);
                 let Some(at) = self.reads.iter().position(|(waiting, _)| *waiting == request) else { return };
-                let (_, Reading { handle, reply }) = self.reads.remove(at);
+                let (_, Reading { handle, reply }) = self.reads.swap_remove(at);
                 if let (Ok(answer), Some(handle)) = (&answer, handle) {
                     handle.see(self.turn);
                     // Before the answer: whoever gets it may ask at once what is saved.
