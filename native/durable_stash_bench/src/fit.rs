@@ -1,8 +1,11 @@
 //! How steeply a curve grows: the exponent `e` of `y = c * x^e` that fits it best.
 
 /// Least squares over the logarithms. 0 is flat, 1 linear, 2 quadratic. Not a number for fewer than two different `x`.
+///
+/// Nothing, or less, has no logarithm: that is the memory of a few sessions where others gave back as much. It is left out.
 pub(crate) fn exponent(points: &[(f64, f64)]) -> f64 {
-    let logs: Vec<(f64, f64)> = points.iter().map(|(x, y)| (x.ln(), y.ln())).collect();
+    let above = points.iter().filter(|(_, y)| *y > 0.0);
+    let logs: Vec<(f64, f64)> = above.map(|(x, y)| (x.ln(), y.ln())).collect();
     let count = logs.len() as f64;
     let (mean_x, mean_y) = logs.iter().fold((0.0, 0.0), |(a, b), (x, y)| (a + x / count, b + y / count));
     let covariance: f64 = logs.iter().map(|(x, y)| (x - mean_x) * (y - mean_y)).sum();
@@ -30,6 +33,15 @@ mod tests {
             assert!((exponent(&points) - power).abs() < 1e-9);
             assert!((last_exponent(&points) - power).abs() < 1e-9);
         }
+    }
+
+    #[test]
+    fn what_is_below_what_can_be_measured_is_left_out() {
+        let mut points = along(|x| 3.0 * x);
+        (points[0].1, points[1].1) = (-12.0, 0.0);
+        assert!((exponent(&points) - 1.0).abs() < 1e-9);
+        points[2].1 = 0.0;
+        assert!(exponent(&points).is_nan(), "one point has no slope");
     }
 
     #[test]
