@@ -115,7 +115,7 @@ pub fn a_value_that_returns(size: Size) -> Scenario {
 pub fn defaults_against_writes(size: Size) -> Scenario {
     let faults = match size {
         Size::Small => Faults { timeouts: 1, ..Faults::default() },
-        Size::Full => Faults { timeouts: 2, crashes: 1, repeats: 1, ..Faults::default() },
+        Size::Full => Faults { timeouts: 1, crashes: 1, ..Faults::default() },
     };
     let lives = vec![
         Script::on(0, "t", &[Step::Default("ab"), stash("b"), Step::Read]),
