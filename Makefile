@@ -30,7 +30,7 @@ docs: ## build the documentation into doc/
 verify: ## the long forms of the proofs, about an hour; SEEDS=1000000 KILLS=5000 for a night of it
 	@scripts/verify
 
-bench: ## measure, about twenty minutes, and write docs/performance.md; QUICK=1 for a little of everything
+bench: ## measure, about ten minutes, and write docs/performance.md; QUICK=1 for a little of everything
 	@scripts/bench $(if $(QUICK),--quick)
 
 fuzz: ## fuzz the parsers, guided by coverage, for SECONDS=60 in all
